@@ -1,0 +1,213 @@
+"""The command line: arguments in, one call, an exit code out.
+
+Exit codes: 0 all well, 2 a wrong argument or setting, 3 a blocking gate failed,
+1 anything else. Errors are one sentence on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kalshi_assets.errors import KalshiAssetsError, UsageError
+from kalshi_assets.settings import Settings, facts_folder
+
+
+class _Time(click.ParamType[datetime]):
+    """An instant: ISO 8601 with a zone; a bare day is its start in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write it like 2024-10-10T04:00:00Z.", param, ctx)
+        if moment.tzinfo is None:
+            if len(value) > len("2024-10-10"):
+                self.fail(f"{value!r} has no time zone: write {value}Z for UTC.", param, ctx)
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+
+
+class _Dates(click.ParamType[tuple[date, date]]):
+    """FROM:TO, both days included; one day stands for itself."""
+
+    name = "from:to"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, date]:
+        if isinstance(value, tuple):
+            return value
+        first, _, last = value.partition(":")
+        try:
+            return date.fromisoformat(first), date.fromisoformat(last or first)
+        except ValueError:
+            self.fail(f"{value!r} is no range of days: write it like 2024-01-01:2024-12-31.", param, ctx)
+
+
+def _series(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip().upper() for part in (value or "").split(",") if part.strip())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kalshi_assets")
+def cli() -> None:
+    """Point-in-time research on Kalshi macro event markets."""
+
+
+@cli.command()
+@click.option("--source", help="demo, archive:DIR, kalshi-demo or kalshi (default: KALSHI_ASSETS_SOURCE, else demo).")
+@click.option("--series", callback=_series, help="Series tickers, separated by commas (default: all of the source).")
+@click.option("--dates", type=_Dates(), help="Event dates FROM:TO, both included (default: all).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def run(source: str | None, series: tuple[str, ...], dates: tuple[date, date] | None, as_json: bool) -> None:
+    """Materialise all eight stages for some event dates."""
+    from kalshi_assets.console import RunProgress
+    from kalshi_assets.defs.backfill import run_backfill
+    from kalshi_assets.defs.report import print_report, report_json
+    from kalshi_assets.stages.evidence import STAGES
+
+    settings = Settings.from_environment(source=source)
+    progress = RunProgress(STAGES)
+    with progress.showing():
+        report = run_backfill(settings, series=series, dates=dates, progress=progress)
+    if as_json:
+        click.echo(json.dumps(report_json(report), indent=2))
+    else:
+        print_report(report, settings)
+    if report.failure:
+        click.echo(str(report.failure), err=True)
+    sys.exit(report.exit_code)
+
+
+@cli.command()
+@click.argument("query")
+@click.option("--as-of", type=_Time(), help="Hide every row that was not known at this time.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def sql(query: str, as_of: datetime | None, form: str) -> None:
+    """Run one read-only SQL query over the lake."""
+    from kalshi_assets.render import write_table
+    from kalshi_assets.store.lake import Lake
+    from kalshi_assets.store.sql import query as run_query
+
+    write_table(run_query(Lake(Settings.from_environment().lake), query, as_of=as_of), form, sys.stdout)
+
+
+@cli.command()
+@click.argument("event")
+@click.option("--as-of", type=_Time(), required=True, help="For example 2024-10-10T04:00:00Z.")
+@click.option("--tail-policy", type=click.Choice(["step", "hazard", "truncate"]), default="step", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def distribution(event: str, as_of: datetime, tail_policy: str, as_json: bool) -> None:
+    """Show the implied distribution of one EVENT at any time."""
+    from kalshi_assets.research.on_demand import distribution_at
+    from kalshi_assets.store.lake import Lake
+
+    answer = distribution_at(Lake(Settings.from_environment().lake), event, as_of, tail_policy=tail_policy)
+    if as_json:
+        click.echo(json.dumps(answer, default=str))
+    else:
+        from kalshi_assets.render import write_distribution
+
+        write_distribution(answer, sys.stdout)
+
+
+@cli.command()
+@click.option("--verdict", "verdict_id", help="The verdict to recompute (default: the newest of each strategy).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(verdict_id: str | None, as_json: bool) -> None:
+    """Recompute a verdict from the lake and compare the hashes."""
+    from kalshi_assets.stages.verification import verify_verdicts
+    from kalshi_assets.store.lake import Lake
+
+    findings = verify_verdicts(Lake(Settings.from_environment().lake), verdict_id)
+    if as_json:
+        click.echo(json.dumps(findings, default=str))
+    else:
+        for finding in findings:
+            click.echo(f"{finding['verdict_id'][:16]}  {finding['event_date']}  {finding['state']}")
+    sys.exit(0 if all(f["state"] == "verified" for f in findings) else 1)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to write; it must not exist.")
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--events", type=click.IntRange(1), default=96, show_default=True, help="Releases of each series.")
+@click.option("--edge", type=float, default=0.0, show_default=True, help="Size of a planted mispricing; 0 plants none.")
+def simulate(out: Path, seed: int, events: int, edge: float) -> None:
+    """Write an archive of simulated quotes over public dates and prints."""
+    from kalshi_assets.emulator.simulate import simulate as write_archive
+
+    if out.exists():
+        raise UsageError(f"{out} exists already: name a folder that does not (--out).")
+    write_archive(out, facts=facts_folder(), seed=seed, events=events, edge=edge)
+    click.echo(f"Simulated archive written to {out}; read it with --source archive:{out}")
+
+
+@cli.command()
+@click.option("--archive", type=click.Path(path_type=Path), required=True, help="The archive's folder.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free port.")
+def emulate(archive: Path, port: int) -> None:
+    """Serve an archive as the exchange and FRED, on 127.0.0.1 only, until interrupted."""
+    from kalshi_assets.emulator.archive import load_archive
+    from kalshi_assets.emulator.server import run_forever
+
+    run_forever(load_archive(archive), port=port)
+
+
+def main() -> None:
+    """Run the command line; every foreseen error ends as one sentence and its exit code."""
+    sys.exit(_guarded(lambda: cli.main(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        command()
+    except KalshiAssetsError as error:
+        click.echo(f"kalshi-assets: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("kalshi-assets: interrupted; what was committed stays, run the same command again.", err=True)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        click.echo(f"kalshi-assets: the system refused{where}: {error.strerror or error}.", err=True)
+        return 1
+    except Exception as error:  # The last door: a bug ends in a sentence too, and its trace in a file.
+        click.echo(f"kalshi-assets: a bug: {type(error).__name__}: {_first_line(error)} {_keep_trace()}", err=True)
+        return 1
+    return 0
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "").rstrip(".") + "."
+
+
+def _keep_trace() -> str:
+    """Write the trace of the error in hand to a temporary file and say where."""
+    with tempfile.NamedTemporaryFile("w", prefix="kalshi-assets-", suffix=".trace", delete=False) as file:
+        file.write(traceback.format_exc())
+    return f"Its trace is in {file.name}; please report it."
+
+
+if __name__ == "__main__":
+    main()

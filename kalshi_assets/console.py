@@ -1,0 +1,132 @@
+"""What a person sees on the terminal: progress while a run works, tables when it is done.
+
+Everything goes to standard error except what was asked for, so that output can
+be piped. No decision is taken here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kalshi_assets.stages.context import StageResult
+
+STDERR = Console(stderr=True, highlight=False)
+STDOUT = Console(highlight=False)
+
+_COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "insufficient_evidence": "cyan"}
+_LINE_EVERY_S = 5.0
+
+
+class RunProgress:
+    """Progress of a run: a live bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._stages = tuple(stages)
+        self.requests: Callable[[], int] = int
+        self._bars: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+        self._last_line = 0.0
+        self._began: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def showing(self) -> Iterator[RunProgress]:
+        """Show the progress while the block runs."""
+        if not STDERR.is_terminal:
+            yield self
+            return
+        columns = (
+            TextColumn("{task.description:<20}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[what]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[requests]} requests"),
+        )
+        with Progress(*columns, console=STDERR) as bars:
+            self._bars = bars
+            yield self
+            self._bars = None
+
+    def __call__(self, stage: str, what: str, done: int, total: int) -> None:
+        """Report progress inside a stage."""
+        began = self._began.setdefault(stage, time.monotonic())
+        if self._bars is not None:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(stage, total=total, what=what, requests=0)
+            self._bars.update(self._tasks[stage], completed=done, total=total, what=what, requests=self.requests())
+        elif done == total or time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            spent = self._last_line - began
+            left = spent / done * (total - done) if done else 0.0
+            number = self._stages.index(stage) + 1 if stage in self._stages else 0
+            STDERR.print(
+                f"[{number}/{len(self._stages)}] {stage}: {done}/{total} {what}, "
+                f"{self.requests()} requests, about {left:.0f} s left"
+            )
+
+    def finished(self, stage: str) -> None:
+        """Note how long a stage took."""
+        self.seconds[stage] = time.monotonic() - self._began.get(stage, time.monotonic())
+
+
+def stage_table(results: Sequence[StageResult], seconds: dict[str, float]) -> Table:
+    """One line a stage: dates, rows, what was new, gates, time."""
+    table = Table(title="Stages", title_justify="left")
+    for name, justify in (("stage", "left"), ("dates", "right"), ("rows", "right"), ("new or changed", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("gates")
+    table.add_column("seconds", justify="right")
+    for result in results:
+        failed = len(result.failed)
+        gates = f"[red]{failed} of {len(result.gates)} failed[/]" if failed else f"[green]{len(result.gates)} passed[/]"
+        rows = ", ".join(f"{n:,} {t}" for t, n in result.rows.items())
+        changed = f"{sum(result.changed.values()):,}"
+        table.add_row(result.stage, str(len(result.dates)), rows, changed, gates, f"{seconds.get(result.stage, 0):.1f}")
+    return table
+
+
+def verdict_table(verdicts: Sequence[dict[str, Any]], *, simulated: bool) -> Table:
+    """The newest verdict of each strategy, with its reasons."""
+    title = "Verdict" + (" (simulated prices: says nothing about a real market)" if simulated else "")
+    table = Table(title=title, title_justify="left")
+    for name in ("strategy", "as of", "verdict", "events", "trades", "trials", "score", "reasons"):
+        table.add_column(name, justify="right" if name in ("events", "trades", "trials", "score") else "left")
+    for v in verdicts:
+        colour = _COLOURS.get(v["verdict"], "white")
+        table.add_row(
+            v["strategy_id"],
+            str(v["event_date"]),
+            f"[{colour}]{v['verdict']}[/]",
+            str(v["n_events"]),
+            str(v["n_trades"]),
+            str(v["n_trials"]),
+            "" if v["score"] is None else f"{v['score']:.2f}",
+            ", ".join(v["reasons"] or []),
+        )
+    return table
+
+
+def failed_gates(results: Sequence[StageResult]) -> list[str]:
+    """A sentence for each failed gate."""
+    return [
+        f"{r.stage}, {g.event_date}: gate {g.check_name} failed: {g.detail}"
+        + (f" First offender: {g.first_offender}." if g.first_offender else "")
+        for r in results
+        for g in r.failed
+    ]
+
+
+def span(dates: Sequence[date]) -> str:
+    """The first and last of some dates, as words."""
+    return f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else str(dates[0])

@@ -1,0 +1,278 @@
+"""As-of lookup: which quote of a contract was the newest that an observer could have had.
+
+Quotes lie sorted by (contract, known_at) behind an offset index; a lookup is
+one binary search. A row that arrives late about an earlier time must not
+displace a newer one, so each row also names the newest row among all that
+were known by then. How old that may be belongs to ``staleness``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, feed_policy
+from kalshi_assets.errors import DomainError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MICRO = 1_000_000
+NO_PRICE, BAD_PRICE = -1, -2
+_COLUMNS = (
+    "ticker", "source", "period_s", "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd",
+    "volume_contracts", "open_interest_contracts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteIndex:
+    """Quotes of many contracts, ready for lookups.
+
+    Rows are sorted by (contract, known_at); rows of contract ``i`` are
+    ``offsets[i]:offsets[i + 1]``. Times are microseconds since 1970.
+
+    Attributes:
+        offsets: shape (n_contracts + 1,).
+        known_at: when each row could be had.
+        ts: what instant each row describes.
+        newest: row that an observer at this row's known_at would use (largest ts known by then).
+        bid: yes bid in micro-dollars; ``NO_PRICE`` no bid, ``BAD_PRICE`` outside (0, 1).
+        ask: yes ask in micro-dollars, same convention.
+        feed: feed (source and bar length) of the row.
+        feed_carry_us: per feed, how long a quote counts at least after its last observation.
+        feed_reports_changes: per feed, whether silence means no change.
+        volume: contracts traded on the row's feed in the window that ends at its known_at; NaN unknown.
+        open_interest: NaN unknown.
+    """
+
+    offsets: Ints
+    known_at: Ints
+    ts: Ints
+    newest: Ints
+    bid: npt.NDArray[np.int32]
+    ask: npt.NDArray[np.int32]
+    feed: Ints
+    feed_carry_us: Ints
+    feed_reports_changes: npt.NDArray[np.bool_]
+    volume: Floats
+    open_interest: Floats
+
+
+def microseconds(column: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Timestamps as int64 microseconds, and which are missing (their value is 0)."""
+    array = pc.cast(column, pa.timestamp("us", tz="UTC")).combine_chunks()
+    missing = pc.is_null(array).to_numpy(zero_copy_only=False)
+    return pc.fill_null(pc.cast(array, pa.int64()), 0).to_numpy(zero_copy_only=False), missing
+
+
+def _unscaled(column: pa.ChunkedArray, scale: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Integers ``value * 10**scale`` of a decimal column, straight from its buffer, and which are missing."""
+    array = pc.cast(column, pa.decimal128(38, scale)).combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    missing = pc.is_null(array).to_numpy(zero_copy_only=False)
+    if len(array) == 0:
+        return np.zeros(0, np.int64), missing
+    # a decimal128 is two little-endian words; ours fit the low one, sign included
+    words = np.frombuffer(array.buffers()[1], dtype=np.int64)
+    low = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
+    return np.where(missing, 0, low), missing
+
+
+def _numbers(column: pa.ChunkedArray, scale: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    if pa.types.is_decimal(column.type):
+        units, missing = _unscaled(column, scale)
+        return units / 10.0**scale, missing
+    values = pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy()
+    return values, np.isnan(values)
+
+
+def micro_prices(column: pa.ChunkedArray, empty_at: int) -> npt.NDArray[np.int32]:
+    """Prices as integer micro-dollars.
+
+    Args:
+        column: decimal (or float) dollars.
+        empty_at: the micro-dollar price by which feeds write an empty side (0 for bids, 1 USD for asks).
+
+    Returns:
+        ``NO_PRICE`` where null, NaN or at the empty mark; ``BAD_PRICE`` where not inside (0, 1).
+    """
+    if pa.types.is_decimal(column.type):
+        units, missing = _unscaled(column, 6)
+    else:
+        values, missing = _numbers(column, 6)
+        units = np.rint(np.clip(np.where(missing, 0.0, values), -1e3, 1e3) * MICRO).astype(np.int64)
+    price = np.where((units > 0) & (units < MICRO), units, BAD_PRICE)
+    return np.where(missing | (units == empty_at), NO_PRICE, price).astype(np.int32)
+
+
+@compiled
+def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:  # pragma: no cover - compiled
+    """Last row in [start, stop) with known_at <= as_of, or -1."""
+    low, high = start, stop
+    while low < high:
+        middle = (low + high) // 2
+        if known_at[middle] <= as_of:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1 if low > start else -1
+
+
+@compiled
+def _running_newest(
+    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: npt.NDArray[np.int32], ask: npt.NDArray[np.int32]
+) -> Ints:  # pragma: no cover - compiled
+    """For each row the best row so far: latest ts, then feed rank (low wins), then known_at, then the tighter quote."""
+    newest = np.empty(known_at.size, np.int64)
+    for contract in range(offsets.size - 1):
+        best = -1
+        for i in range(offsets[contract], offsets[contract + 1]):
+            better = best < 0
+            if not better:
+                if ts[i] != ts[best]:
+                    better = ts[i] > ts[best]
+                elif rank[i] != rank[best]:
+                    better = rank[i] < rank[best]
+                elif known_at[i] != known_at[best]:
+                    better = known_at[i] > known_at[best]
+                elif bid[i] != bid[best]:
+                    better = bid[i] > bid[best]
+                else:
+                    better = ask[i] < ask[best]
+            if better:
+                best = i
+            newest[i] = best
+    return newest
+
+
+@compiled
+def _window_volume(
+    offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Floats, window: int
+) -> Floats:  # pragma: no cover - compiled
+    """Volume of the row's own feed with known_at in (row - window, row]; one sliding window a feed."""
+    out = np.full(volume.size, np.nan)
+    previous = np.empty(volume.size, np.int64)  # next row of the same feed, as a linked list
+    head = np.empty(n_feeds, np.int64)
+    tail = np.empty(n_feeds, np.int64)
+    total = np.empty(n_feeds)
+    for contract in range(offsets.size - 1):
+        head[:] = -1
+        tail[:] = -1
+        total[:] = 0.0
+        for i in range(offsets[contract], offsets[contract + 1]):
+            if np.isnan(volume[i]):
+                continue
+            f = feed[i]
+            if head[f] < 0:
+                head[f] = i
+            else:
+                previous[tail[f]] = i
+            tail[f] = i
+            total[f] += volume[i]
+            while known_at[head[f]] <= known_at[i] - window:
+                total[f] -= volume[head[f]]
+                head[f] = previous[head[f]]
+            out[i] = max(total[f], 0.0)
+    return out
+
+
+def index_quotes(
+    quotes: pa.Table,
+    tickers: pa.Array,
+    *,
+    source_priority: tuple[str, ...] = ("book",),
+    policies: tuple[FeedPolicy, ...] = FEED_POLICIES,
+    volume_window_s: float = 86_400.0,
+) -> QuoteIndex:
+    """Sort and encode quotes for lookups.
+
+    Args:
+        quotes: rows of table ``quotes``, any order, any number of feeds and contracts.
+        tickers: the contracts to index, in the order of the index's offsets; quotes of others are left out.
+        source_priority: sources that win a tie at one ``ts``, best first; other sources follow, finer bars first.
+        policies: staleness rules of the feeds.
+        volume_window_s: width of the window behind ``volume``.
+
+    Returns:
+        The index. A row without ts or known_at is left out: it cannot be placed in time.
+
+    Raises:
+        DomainError: a required column is absent.
+    """
+    missing = [c for c in _COLUMNS if c not in quotes.column_names]
+    if missing:
+        raise DomainError(f"The quotes have no column {', '.join(missing)}; pass rows of table quotes.")
+    contract = pc.fill_null(pc.index_in(quotes["ticker"], value_set=tickers), -1).to_numpy().astype(np.int64)
+    known_at, no_known = microseconds(quotes["known_at"])
+    ts, no_ts = microseconds(quotes["ts"])
+    keep = (contract >= 0) & ~no_known & ~no_ts
+    if not keep.all():
+        rows = np.flatnonzero(keep)
+        quotes = quotes.take(pa.array(rows))
+        contract, known_at, ts = contract[rows], known_at[rows], ts[rows]
+    order = _order(contract, known_at)
+    if order is not None:
+        quotes = quotes.take(pa.array(order))
+        contract, known_at, ts = contract[order], known_at[order], ts[order]
+    offsets = np.searchsorted(contract, np.arange(len(tickers) + 1)).astype(np.int64)
+    feed, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
+    bid = micro_prices(quotes["yes_bid_close_usd"], 0)
+    ask = micro_prices(quotes["yes_ask_close_usd"], MICRO)
+    volume, _ = _nan_where_missing(quotes["volume_contracts"])
+    open_interest, _ = _nan_where_missing(quotes["open_interest_contracts"])
+    window = int(volume_window_s * 1e6)
+    return QuoteIndex(
+        offsets=offsets,
+        known_at=known_at,
+        ts=ts,
+        newest=_running_newest(offsets, known_at, ts, rank[feed], bid, ask),
+        bid=bid,
+        ask=ask,
+        feed=feed,
+        feed_carry_us=carry,
+        feed_reports_changes=reports_changes,
+        volume=_window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window),
+        open_interest=open_interest,
+    )
+
+
+def _order(contract: Ints, known_at: Ints) -> Ints | None:
+    """Permutation to (contract, known_at) order, or None when the rows already are."""
+    step, clock = np.diff(contract), np.diff(known_at)
+    if bool(np.all((step > 0) | ((step == 0) & (clock >= 0)))):
+        return None
+    return np.lexsort((known_at, contract))
+
+
+def _nan_where_missing(column: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    values, missing = _numbers(column, 2)
+    return np.where(missing | (values < 0.0), np.nan, values), missing
+
+
+def _feeds(
+    quotes: pa.Table, source_priority: tuple[str, ...], policies: tuple[FeedPolicy, ...]
+) -> tuple[Ints, Ints, Ints, npt.NDArray[np.bool_]]:
+    """Feed of each row, and per feed its tie rank, its carry limit in microseconds and whether it reports changes."""
+    source = pc.dictionary_encode(pc.cast(quotes["source"], pa.string()).combine_chunks())
+    if isinstance(source, pa.ChunkedArray):
+        source = source.combine_chunks()
+    names = source.dictionary.to_pylist()
+    codes = pc.fill_null(source.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    periods = pc.fill_null(quotes["period_s"], 0).to_numpy().astype(np.int64)
+    distinct, period_code = np.unique(periods, return_inverse=True)
+    used, feed = np.unique(codes * max(len(distinct), 1) + period_code, return_inverse=True)
+    pairs = [(names[u // len(distinct)], int(distinct[u % len(distinct)])) for u in used.tolist()]
+    places = {name: i for i, name in enumerate(source_priority)}
+    by_rank = sorted(pairs, key=lambda p: (places.get(p[0], len(places)), p[1], p[0]))
+    rank = np.array([by_rank.index(p) for p in pairs], np.int64)
+    # an unlimited carry must still fit the clock's integers
+    rules = [feed_policy(*p, policies) for p in pairs]
+    carry = np.array([min(r.carry_s * 1e6, 4e18) for r in rules]).astype(np.int64)
+    return feed.astype(np.int64), rank, carry, np.array([r.change_feed for r in rules], np.bool_)

@@ -1,0 +1,115 @@
+"""When an event is looked at: named horizons before the release and New York midnights of its life.
+
+What is seen at those times belongs to ``distribution``. Horizons are never
+shortened by a purge window: purging belongs to splitting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_assets.core.tables import DATE, TEXT, TIME
+from kalshi_assets.errors import DomainError
+
+NEW_YORK = "America/New_York"
+DAILY = "daily"
+HORIZONS: dict[str, int] = {
+    "30d": 30 * 86_400, "14d": 14 * 86_400, "7d": 7 * 86_400, "3d": 3 * 86_400, "1d": 86_400,
+    "4h": 4 * 3_600, "1h": 3_600, "15min": 900, "5min": 300,
+}  # fmt: skip
+
+SNAPSHOTS = pa.schema(
+    [
+        pa.field("event_ticker", TEXT, nullable=False),
+        pa.field("series_ticker", TEXT, nullable=False),
+        pa.field("event_date", DATE, nullable=False),
+        pa.field("event_type", TEXT),
+        pa.field("horizon", TEXT, nullable=False),
+        pa.field("as_of", TIME, nullable=False),
+        pa.field("release_time", TIME, nullable=False),
+        pa.field("listed_at", TIME),
+        pa.field("mapping_version", TEXT),
+    ]
+)
+_DAY_US = 86_400 * 1_000_000
+
+
+def _new_york_midnights(days: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """UTC microseconds of New York midnight of each day (days since 1970). Clocks change at two, never at midnight."""
+    local = pa.array(days * _DAY_US, pa.timestamp("us"))
+    utc = pc.cast(pc.assume_timezone(local, timezone=NEW_YORK), pa.int64())
+    return np.asarray(utc.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _new_york_days(times: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """New York calendar day (days since 1970) of each time; missing times give a day far in the future."""
+    local = pc.local_timestamp(pc.cast(times, pa.timestamp("us", tz=NEW_YORK)))
+    days = pc.cast(pc.cast(pc.floor_temporal(local, unit="day"), pa.date32()), pa.int32())
+    return np.asarray(pc.fill_null(days, 1 << 30).to_numpy(), np.int64)
+
+
+def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, daily_grid: bool = True) -> pa.Table:
+    """Snapshots of every event.
+
+    Args:
+        events: rows with event_ticker, series_ticker, event_date, release_time
+            and, where known, event_type, listed_at, mapping_version.
+        horizons: seconds before the release by name; ``HORIZONS`` when None.
+        daily_grid: also every New York midnight in [listed_at, release_time),
+            as horizon ``daily``; none for an event without listed_at.
+
+    Returns:
+        One row per (event, horizon, as_of), columns as ``SNAPSHOTS``, sorted by
+        event, horizon and time. Named horizons before the listing are kept: a
+        distribution says itself that nothing was listed.
+
+    Raises:
+        DomainError: a required column is absent, or an event has no release time.
+    """
+    required = ("event_ticker", "series_ticker", "event_date", "release_time")
+    missing = [c for c in required if c not in events.column_names]
+    if missing:
+        raise DomainError(f"The events have no column {', '.join(missing)}; pass rows of table events.")
+    if events["release_time"].null_count:
+        raise DomainError("An event has no release_time; resolve its release before asking for its snapshots.")
+    for field in SNAPSHOTS:
+        if field.name not in events.column_names and field.name not in ("horizon", "as_of"):
+            events = events.append_column(field, pa.nulls(events.num_rows, field.type))
+    named = HORIZONS if horizons is None else horizons
+    release = pc.cast(pc.cast(events["release_time"], TIME), pa.int64()).to_numpy()
+    n = events.num_rows
+    rows = np.tile(np.arange(n), len(named))
+    as_of = (release[None, :] - np.array(list(named.values()), np.int64).reshape(-1, 1) * 1_000_000).ravel()
+    names = np.repeat(np.arange(len(named)), n)
+    if daily_grid and n:
+        day_rows, midnights = _daily(events, np.asarray(release, np.int64))
+        rows = np.concatenate([rows, day_rows])
+        as_of = np.concatenate([as_of, midnights])
+        names = np.concatenate([names, np.full(day_rows.size, len(named))])
+    taken = events.take(pa.array(rows, pa.int64()))
+    columns = {
+        "horizon": pa.array([*named, DAILY], TEXT).take(pa.array(names, pa.int64())),
+        "as_of": pa.array(as_of, pa.int64()).cast(pa.timestamp("us")).cast(TIME),
+    }
+    table = pa.table(
+        [pc.cast(columns[f.name] if f.name in columns else taken[f.name], f.type) for f in SNAPSHOTS], schema=SNAPSHOTS
+    )
+    return table.sort_by([("event_ticker", "ascending"), ("horizon", "ascending"), ("as_of", "ascending")])
+
+
+def _daily(
+    events: pa.Table, release: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Event row and time of every midnight from listing (included) to release (excluded)."""
+    listed = pc.cast(pc.cast(events["listed_at"], TIME), pa.int64())
+    listed_us = np.asarray(pc.fill_null(listed, np.iinfo(np.int64).max).to_numpy(), np.int64)
+    start = _new_york_days(events["listed_at"])
+    stop = _new_york_days(events["release_time"])
+    count = np.maximum(stop - start + 1, 0)
+    rows = np.repeat(np.arange(count.size), count)
+    within = np.arange(rows.size) - np.repeat(np.cumsum(count) - count, count)
+    midnights = _new_york_midnights(start[rows] + within)
+    keep = (midnights >= listed_us[rows]) & (midnights < release[rows])
+    return rows[keep], midnights[keep]

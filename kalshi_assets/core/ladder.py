@@ -1,0 +1,246 @@
+"""From the live contracts of one ladder to a coherent survival curve at its cutpoints.
+
+Every contract pays on a run of lattice points, so its price is the difference
+of the survival curve at the run's two ends. What kind of problem that makes
+is read off the contracts themselves: all with one open end is a threshold
+ladder (greater and less alike), all covering exactly one cell is a set of
+bins, anything else is mixed. Staleness, tails and moments are not known here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_assets.core.bins import count_overlaps
+from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.mixed import MAX_CUTPOINTS, difference_envelope, project_differences
+from kalshi_assets.core.repair import bounded_isotonic, fill_between_targets, set_targets, survival_envelope
+from kalshi_assets.core.simplex import water_fill
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# Open ends of a run of lattice points, far outside any index but safe to subtract.
+MINUS, PLUS = -(1 << 60), 1 << 60
+
+THRESHOLDS, BINS, MIXED, UNSOLVED = 0, 1, 2, 3
+
+# Rows of the integer and real workspaces, shape (rows, capacity).
+(CUT, U, V, B, A, ENDS, LOW_INT, HIGH_INT, BETWEEN_LO, BETWEEN_HI) = range(10)
+(S, LOW, HIGH, TARGET, WEIGHT, BLOCKS, SIZE, P, SCRATCH) = (0, 1, 2, 3, 4, 5, 10, 11, 12)
+INT_ROWS, REAL_ROWS = 10, 14
+
+
+def workspace_capacity(max_contracts: int) -> int:
+    """Columns of the workspaces for ladders of at most this many contracts."""
+    return 2 * max_contracts + 4
+
+
+@compiled
+def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:  # pragma: no cover - compiled
+    """Write the distinct finite ends in rising order; insertion sort, since contracts come nearly sorted."""
+    m = 0
+    for i in range(n):
+        for end in (lo[i], hi[i]):
+            if end in (MINUS, PLUS):
+                continue
+            k = m
+            while k > 0 and cut[k - 1] > end:
+                k -= 1
+            if k > 0 and cut[k - 1] == end:
+                continue
+            for j in range(m, k, -1):
+                cut[j] = cut[j - 1]
+            cut[k] = end
+            m += 1
+    return m
+
+
+@compiled
+def _node(cut: Ints, m: int, end: int) -> int:  # pragma: no cover - compiled
+    """Node of an end: 0 for minus infinity, m + 1 for plus infinity, 1 + position of a cutpoint."""
+    if end == MINUS:
+        return 0
+    if end == PLUS:
+        return m + 1
+    low, high = 0, m - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cut[middle] < end:
+            low = middle + 1
+        else:
+            high = middle
+    return low + 1
+
+
+@compiled
+def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:  # pragma: no cover - compiled
+    """Lattice points of the m + 1 cells; an open cell counts as one ladder step."""
+    for k in range(1, m):
+        size[k] = cut[k] - cut[k - 1]
+    size[0] = size[1] if m > 1 else 1.0
+    size[m] = size[m - 1] if m > 1 else 1.0
+
+
+@compiled
+def _solve_thresholds(
+    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
+) -> tuple[bool, int, int]:  # pragma: no cover - compiled
+    """Bounds of every contract move to its one cutpoint; contracts that meet there merge to best bid and best ask."""
+    ints[B, :m] = 0
+    ints[A, :m] = 1_000_000
+    for i in range(n):
+        if ints[V, i] == m + 1:
+            k, bottom, top = ints[U, i] - 1, bid[i], ask[i]
+        else:
+            k, bottom, top = ints[V, i] - 1, 1_000_000 - ask[i], 1_000_000 - bid[i]
+        ints[B, k] = max(ints[B, k], bottom)
+        ints[A, k] = min(ints[A, k], top)
+    feasible = survival_envelope(ints[B], ints[A], m, reals[LOW], reals[HIGH])
+    set_targets(ints[B], ints[A], m, max_spread, tick, reals[TARGET], reals[WEIGHT])
+    if not feasible:
+        reals[LOW, :m] = 0.0
+        reals[HIGH, :m] = 1.0
+    bounded_isotonic(
+        reals[TARGET], reals[WEIGHT], reals[LOW], reals[HIGH], m, reals[S], reals[BLOCKS : BLOCKS + 5], ints[ENDS]
+    )
+    first, last = fill_between_targets(ints[CUT], reals[WEIGHT], reals[LOW], reals[HIGH], m, reals[S])
+    for k in range(m):  # outside the targets the tail policy decides; the envelope's middle only keeps S defined
+        if k < first or k > last:
+            reals[S, k] = 0.5 * (reals[LOW, k] + reals[HIGH, k])
+    return feasible, first, last
+
+
+@compiled
+def _solve_bins(
+    bid: Ints,
+    ask: Ints,
+    n: int,
+    m: int,
+    max_spread: int,
+    tick: int,
+    ints: Ints,
+    reals: Floats,
+    free: npt.NDArray[np.bool_],
+) -> tuple[bool, float]:  # pragma: no cover - compiled
+    """Cells without a contract are bounded by 0 and 1 and have no target."""
+    ints[B, : m + 1] = 0
+    ints[A, : m + 1] = 1_000_000
+    for i in range(n):
+        k = ints[U, i]
+        ints[B, k] = max(ints[B, k], bid[i])
+        ints[A, k] = min(ints[A, k], ask[i])
+    total_low, total_high = np.int64(0), np.int64(0)
+    feasible = True
+    for k in range(m + 1):
+        total_low += ints[B, k]
+        total_high += ints[A, k]
+        feasible = feasible and bool(ints[B, k] <= ints[A, k])
+    feasible = feasible and total_low <= 1_000_000 <= total_high
+    set_targets(ints[B], ints[A], m + 1, max_spread, tick, reals[TARGET], reals[WEIGHT])
+    least, most = 0.0, 0.0
+    for k in range(m + 1):
+        reals[LOW, k] = ints[B, k] / 1e6 if feasible else 0.0
+        reals[HIGH, k] = ints[A, k] / 1e6 if feasible else 1.0
+        targeted = reals[WEIGHT, k] > 0.0
+        least += reals[TARGET, k] if targeted else ints[B, k] / 1e6
+        most += reals[TARGET, k] if targeted else ints[A, k] / 1e6
+    _cell_sizes(ints[CUT], m, reals[SIZE])
+    water_fill(
+        reals[TARGET], reals[WEIGHT], reals[LOW], reals[HIGH], reals[SIZE], m + 1, reals[P], free,
+        reals[SCRATCH : SCRATCH + 2],
+    )  # fmt: skip
+    above = 0.0
+    above_low, above_high = np.int64(0), np.int64(0)
+    for k in range(m, 0, -1):
+        above = min(above + reals[P, k], 1.0)
+        reals[S, k - 1] = above
+        above_low += ints[B, k]
+        above_high += ints[A, k]
+        low = max(above_low, 1_000_000 - (total_high - above_high))
+        high = min(above_high, 1_000_000 - (total_low - above_low))
+        reals[LOW, k - 1] = min(max(low, 0), 1_000_000) / 1e6 if feasible else 0.0
+        reals[HIGH, k - 1] = min(max(high, 0), 1_000_000) / 1e6 if feasible else 1.0
+    return feasible, max(least - 1.0, 1.0 - most, 0.0)
+
+
+@compiled
+def _solve_mixed(
+    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
+) -> tuple[bool, bool]:  # pragma: no cover - compiled
+    feasible = difference_envelope(ints[U], ints[V], bid, ask, n, m, ints[LOW_INT], ints[HIGH_INT])
+    set_targets(bid, ask, n, max_spread, tick, reals[TARGET], reals[WEIGHT])
+    for i in range(n):
+        reals[SCRATCH, i] = bid[i] / 1e6 if feasible else 0.0
+        reals[SCRATCH + 1, i] = ask[i] / 1e6 if feasible else 1.0
+    _cell_sizes(ints[CUT], m, reals[SIZE])
+    solved = project_differences(
+        ints[U], ints[V], reals[SCRATCH], reals[SCRATCH + 1], reals[TARGET], reals[WEIGHT], n, reals[SIZE], m, reals[S]
+    )
+    for k in range(m):
+        reals[LOW, k] = ints[LOW_INT, k + 1] / 1e6 if feasible else 0.0
+        reals[HIGH, k] = ints[HIGH_INT, k + 1] / 1e6 if feasible else 1.0
+    return feasible, solved
+
+
+@compiled
+def solve_ladder(
+    lo: Ints,
+    hi: Ints,
+    bid: Ints,
+    ask: Ints,
+    n: int,
+    max_spread: int,
+    tick: int,
+    ints: Ints,
+    reals: Floats,
+    free: npt.NDArray[np.bool_],
+) -> tuple[int, int, int, int, bool, float, int]:  # pragma: no cover - compiled
+    """Repair one ladder.
+
+    Args:
+        lo: first lattice index that pays, or ``MINUS``; shape (>= n,), contracts sorted by (lo, hi).
+        hi: one past the last that pays, or ``PLUS``.
+        bid: bids in micro-dollars, 0 where there is none.
+        ask: asks in micro-dollars, 1_000_000 where there is none.
+        n: number of live contracts, each with at least one finite end.
+        max_spread: widest spread in micro-dollars whose mid is a target.
+        tick: price tick in micro-dollars.
+        ints: workspace, shape (INT_ROWS, capacity); receives ``CUT``.
+        reals: workspace, shape (REAL_ROWS, capacity); receives ``S``, ``LOW``, ``HIGH``.
+        free: workspace, shape (capacity,).
+
+    Returns:
+        (kind, cutpoints, first and last rung with a determined survival, quotes are coherent,
+        distance of the bins' mids from a sum of one, overlapping ranges). First is -1 without any target.
+        Bounds of incoherent quotes are dropped: envelopes are then 0 and 1.
+    """
+    m = collect_cutpoints(lo, hi, n, ints[CUT])
+    thresholds, single_cells, ranges = True, True, 0
+    for i in range(n):
+        ints[U, i] = _node(ints[CUT], m, lo[i])
+        ints[V, i] = _node(ints[CUT], m, hi[i])
+        thresholds = thresholds and (lo[i] == MINUS or hi[i] == PLUS)
+        single_cells = single_cells and ints[V, i] == ints[U, i] + 1
+        if lo[i] != MINUS and hi[i] != PLUS:
+            duplicate = ranges > 0 and ints[BETWEEN_LO, ranges - 1] == lo[i] and ints[BETWEEN_HI, ranges - 1] == hi[i]
+            if not duplicate:
+                ints[BETWEEN_LO, ranges] = lo[i]
+                ints[BETWEEN_HI, ranges] = hi[i]
+                ranges += 1
+    overlaps = count_overlaps(ints[BETWEEN_LO], ints[BETWEEN_HI], ranges)
+    if m == 0:
+        return UNSOLVED, 0, -1, -1, True, 0.0, overlaps
+    if thresholds:
+        feasible, first, last = _solve_thresholds(bid, ask, n, m, max_spread, tick, ints, reals)
+        return THRESHOLDS, m, first, last, feasible, 0.0, overlaps
+    if single_cells:
+        feasible, off_one = _solve_bins(bid, ask, n, m, max_spread, tick, ints, reals, free)
+        return BINS, m, 0, m - 1, feasible, off_one, overlaps
+    if m > MAX_CUTPOINTS:
+        return UNSOLVED, m, -1, -1, True, 0.0, overlaps
+    feasible, solved = _solve_mixed(bid, ask, n, m, max_spread, tick, ints, reals)
+    if not solved:
+        return UNSOLVED, m, -1, -1, feasible, 0.0, overlaps
+    return MIXED, m, 0, m - 1, feasible, 0.0, overlaps

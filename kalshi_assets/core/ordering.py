@@ -1,0 +1,192 @@
+"""Canonical row order of an Arrow table, and the questions that one sort answers.
+
+Sorting, duplicates and "the newest row of each key", by integer codes instead
+of row-by-row comparison. What the columns mean, and where rows come from, does
+not belong here.
+
+Order: ascending, strings by code point, nulls last; rows that tie keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Codes = npt.NDArray[np.int64]
+
+# Codes of several columns share one 64-bit key while their widths fit: one sort pass instead of one a column.
+_KEY_BITS = 62
+
+
+def sort_codes(column: pa.ChunkedArray) -> Codes:
+    """Codes whose integer order is the canonical order of a column.
+
+    Args:
+        column: strings (plain or dictionary), integers, booleans, dates or timestamps.
+
+    Returns:
+        int64 codes, one a row; equal values have equal codes, null has the greatest.
+        Strings get their rank, all others their integer value.
+
+    Raises:
+        TypeError: the column's type has no canonical order here (floats, decimals, lists).
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        encoded = _one_array(column.dictionary_encode())
+        by_value = pc.sort_indices(encoded.dictionary).to_numpy()
+        rank = np.empty(len(by_value), dtype=np.int64)
+        rank[by_value] = np.arange(len(by_value))
+        indices = encoded.indices
+        if not indices.null_count:
+            codes: Codes = rank[indices.to_numpy()]
+            return codes
+        filled = pc.fill_null(indices, len(rank)).to_numpy(zero_copy_only=False)
+        with_null: Codes = np.append(rank, len(rank))[filled]
+        return with_null
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)):
+        raise TypeError(f"Rows cannot be ordered by a column of type {kind}.")
+    numbers = _one_array(column)
+    numbers = numbers.cast(pa.int32()) if pa.types.is_date32(kind) else numbers
+    integers = numbers.cast(pa.int64())
+    if not integers.null_count:
+        plain: Codes = integers.to_numpy()
+        return plain
+    top = np.iinfo(np.int64).max
+    nulls_last: Codes = pc.fill_null(integers, int(top)).to_numpy(zero_copy_only=False)
+    return nulls_last
+
+
+def packed_keys(table: pa.Table, columns: Sequence[str]) -> list[Codes]:
+    """The codes of several columns in as few int64 keys as they fit, most significant first.
+
+    Args:
+        table: rows.
+        columns: the columns, most significant first.
+
+    Returns:
+        A list of int64 arrays of the table's length; comparing rows key by key
+        compares them column by column. Empty for no columns or no rows.
+    """
+    keys: list[Codes] = []
+    free = 0
+    if not table.num_rows:
+        return keys
+    for name in columns:
+        codes = sort_codes(table.column(name))
+        low, high = int(codes.min()), int(codes.max())
+        width = (high - low).bit_length()
+        if width == 0:
+            continue
+        if width > _KEY_BITS:
+            keys.append(codes)
+            free = 0
+        elif width <= free:
+            keys[-1] = (keys[-1] << width) | (codes - low)
+            free -= width
+        else:
+            keys.append(codes - low)
+            free = _KEY_BITS - width
+    return keys
+
+
+def sort_permutation(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[np.intp] | None:
+    """The stable permutation into canonical order, or None when the rows are in that order already."""
+    return _permutation(packed_keys(table, columns))
+
+
+def sort_rows(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The same rows in canonical order of ``columns``; the table itself when it is in order."""
+    order = sort_permutation(table, columns)
+    return table if order is None else table.take(pa.array(order))
+
+
+def first_duplicate(table: pa.Table, columns: Sequence[str]) -> int | None:
+    """Row number of a row whose ``columns`` equal those of an earlier row; None when all differ."""
+    return order_and_duplicate(table, columns)[1]
+
+
+def order_and_duplicate(table: pa.Table, columns: Sequence[str]) -> tuple[npt.NDArray[np.intp] | None, int | None]:
+    """``sort_permutation`` and ``first_duplicate`` of the same columns, from one sort."""
+    if table.num_rows < 2:
+        return None, None
+    keys = packed_keys(table, columns)
+    if not keys:
+        return None, 1
+    order = _permutation(keys)
+    hits = np.flatnonzero(~_steps(keys, order))
+    if not hits.size:
+        return order, None
+    row = int(hits[0]) + 1
+    return order, row if order is None else int(order[row])
+
+
+def last_of_each(table: pa.Table, key: Sequence[str], then: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Mask of the rows that come last among the rows of their key.
+
+    Args:
+        table: rows in any order.
+        key: columns that name one fact.
+        then: columns that order the rows of one key; on a full tie the later row of the table is last.
+
+    Returns:
+        Boolean mask of the table's length with exactly one True a key.
+    """
+    n = table.num_rows
+    if n == 0:
+        return np.zeros(0, dtype=np.bool_)
+    keys = packed_keys(table, key)
+    rows = packed_keys(table, then)
+    both = [*keys, *rows]
+    order = _permutation(both)
+    last = np.append(_steps(keys, order) if keys else np.zeros(n - 1, dtype=np.bool_), True)
+    mask = np.zeros(n, dtype=np.bool_)
+    mask[last if order is None else order[last]] = True
+    return mask
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """All chunks as one array, dictionaries made one."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
+
+
+def _permutation(keys: Sequence[Codes]) -> npt.NDArray[np.intp] | None:
+    if _in_order(keys):
+        return None
+    return np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(tuple(reversed(keys)))
+
+
+def _in_order(keys: Sequence[Codes]) -> bool:
+    """Whether rows never step down, comparing keys from the most significant."""
+    tied: npt.NDArray[np.bool_] | None = None
+    for key in keys:
+        here, following = key[:-1], key[1:]
+        down, same = following < here, following == here
+        if (down if tied is None else down & tied).any():
+            return False
+        tied = same if tied is None else tied & same
+        if not tied.any():
+            return True
+    return True
+
+
+def _steps(keys: Sequence[Codes], order: npt.NDArray[np.intp] | None) -> npt.NDArray[np.bool_]:
+    """True where a row (in ``order``) differs from the row before it."""
+    step: npt.NDArray[np.bool_] | None = None
+    for key in keys:
+        values = key if order is None else key[order]
+        differs = values[1:] != values[:-1]
+        step = differs if step is None else step | differs
+    assert step is not None
+    return step

@@ -1,0 +1,169 @@
+"""How good a snapshot is: a soft score, flags, and the hard gates that withhold its moments.
+
+Spreads are judged in dollars: a two-cent spread on a three-cent rung is a
+normal market, so a spread relative to the mid is not a measure of quality. A
+gated snapshot keeps its evidence (rungs, counts, ages) and says why.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kalshi_assets.core.compiled import compiled
+
+Floats = npt.NDArray[np.float64]
+
+# Code 0 means that no gate failed. The first failing gate names the reason.
+GATE_REASONS = (
+    "passed",
+    "not_listed",  # before the listing, or no contract was known yet
+    "mixed_lattice",  # the contracts of one event disagree about the publication tick
+    "unresolved_direction",  # too few contracts have a known settlement predicate
+    "no_quotes",  # nothing was quoted: no rows, or only empty books
+    "stale_quotes",  # enough contracts were quoted once, too few recently
+    "low_coverage",  # too few contracts have a live price
+    "too_few_contracts",  # fewer live prices than a distribution needs, or none narrow enough for a mid
+    "wide_spread",  # the median live spread is too wide
+    "ladder_too_large",  # overlapping ranges beyond what the projection handles
+    "infeasible",  # the quotes contradict each other by more than the allowed cost
+    "no_interior_mass",  # the truncating tail policy leaves nothing
+)
+(
+    PASSED, NOT_LISTED, MIXED_LATTICE, UNRESOLVED, NO_QUOTES, STALE, LOW_COVERAGE, TOO_FEW, WIDE, TOO_LARGE,
+    INFEASIBLE, NO_INTERIOR,
+) = range(len(GATE_REASONS))  # fmt: skip
+
+FLAGS = (
+    "low_coverage",
+    "stale_quotes",
+    "insufficient_contracts",
+    "unresolved_direction",
+    "invalid_bin_structure",
+    "crossed_book",
+    "invalid_price",
+    "executable_arbitrage",
+    "wide_spread",
+    "coarse_support",
+)
+(
+    FLAG_COVERAGE, FLAG_STALE, FLAG_FEW, FLAG_UNRESOLVED, FLAG_BINS, FLAG_CROSSED, FLAG_PRICE, FLAG_ARBITRAGE,
+    FLAG_WIDE, FLAG_COARSE,
+) = (1 << i for i in range(len(FLAGS)))  # fmt: skip
+
+# The score's age term decays by a factor e for every sixth of a quote's permitted life: five minutes of thirty.
+_AGE_SHARES = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class QualityGates:
+    """Limits of the hard gates.
+
+    Attributes:
+        min_coverage: least share of known contracts with a live price. Half: a survival curve is
+            monotone, so a rung without a price lies between its neighbours, and far strikes of a
+            listed ladder often have no book at all.
+        good_coverage: below this share the snapshot is flagged, not gated.
+        max_median_spread_usd: widest median spread. The mid of a rung counts up to ten cents, so a
+            wider median means that most rungs give no point at all.
+        min_contracts: least number of live prices; two points cannot show a shape.
+        max_repair_cost_usd: most that repaired prices may leave the quoted intervals, summed over
+            contracts. Candle closes of different contracts are not simultaneous, so small crossings
+            happen; beyond the width of one usable spread the ladder is not one market.
+    """
+
+    min_coverage: float = 0.5
+    good_coverage: float = 0.8
+    max_median_spread_usd: float = 0.10
+    min_contracts: int = 3
+    max_repair_cost_usd: float = 0.10
+
+
+@compiled
+def liquidity(volume: float, open_interest: float) -> float:  # pragma: no cover - compiled
+    """Liquidity proxy ``ln(1 + volume) + ln(1 + open interest)``; NaN when neither is known.
+
+    A missing part is taken to equal the other, so that the scale does not
+    depend on which columns a feed has.
+    """
+    if math.isnan(volume) and math.isnan(open_interest):
+        return math.nan
+    if math.isnan(volume):
+        return 2.0 * math.log1p(open_interest)
+    if math.isnan(open_interest):
+        return 2.0 * math.log1p(volume)
+    return math.log1p(volume) + math.log1p(open_interest)
+
+
+@compiled
+def score(
+    coverage: float, spread: float, spread_limit: float, age_share: float, liquidity_proxy: float, violation: float
+) -> tuple[float, float, float]:  # pragma: no cover - compiled
+    """Soft score of a snapshot.
+
+    ``0.35 coverage + 0.20 spread + 0.20 age + 0.10 liquidity + 0.15 constraints``.
+    The spread term falls linearly to 0 at ``spread_limit``, the age term is
+    ``exp(-6 age / permitted age)``, the liquidity term ``tanh(liquidity / 8)``
+    and the constraint term ``exp(-violation)``. An unknown spread or age counts one half.
+
+    Args:
+        coverage: share of contracts with a live price.
+        spread: median spread in dollars, NaN when unknown.
+        spread_limit: dollars at which the spread term is 0.
+        age_share: median of age over permitted age, NaN when unknown.
+        liquidity_proxy: see ``liquidity``; NaN counts 0.
+        violation: monotonicity violation plus deviation of the bins from one, in probability.
+
+    Returns:
+        (score, liquidity term, constraint term), each in [0, 1].
+    """
+    spread_term = 0.5 if math.isnan(spread) else min(max(1.0 - spread / spread_limit, 0.0), 1.0)
+    age_term = 0.5 if math.isnan(age_share) else math.exp(-_AGE_SHARES * max(age_share, 0.0))
+    liquidity_term = math.tanh(liquidity_proxy / 8.0) if liquidity_proxy > 0.0 else 0.0
+    constraint_term = math.exp(-max(violation, 0.0))
+    total = (
+        0.35 * min(max(coverage, 0.0), 1.0)
+        + 0.20 * spread_term
+        + 0.20 * age_term
+        + 0.10 * liquidity_term
+        + 0.15 * constraint_term
+    )
+    return min(max(total, 0.0), 1.0), liquidity_term, constraint_term
+
+
+@compiled
+def quote_gate(
+    n: int, resolved: int, quoted: int, fresh: int, live: int, spread: float, limits: tuple[float, float, float]
+) -> int:  # pragma: no cover - compiled
+    """First gate that the quotes of a ladder fail, or 0.
+
+    Args:
+        n: known contracts.
+        resolved: those with a settlement predicate.
+        quoted: resolved ones with any quote row known.
+        fresh: those whose newest row is within its permitted age.
+        live: those of them with a price on at least one side.
+        spread: median spread of the live ones in dollars.
+        limits: (min_coverage, min_contracts, max_median_spread_usd).
+    """
+    needed = limits[0] * n
+    if n == 0:
+        return NOT_LISTED
+    if resolved == 0 or resolved < needed:
+        return UNRESOLVED
+    if quoted == 0:
+        return NO_QUOTES
+    if fresh == 0 or fresh < needed <= quoted:
+        return STALE
+    if live == 0:
+        return NO_QUOTES
+    if live < needed:
+        return LOW_COVERAGE
+    if live < limits[1]:
+        return TOO_FEW
+    if spread > limits[2]:
+        return WIDE
+    return PASSED

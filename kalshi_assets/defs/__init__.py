@@ -1,0 +1,1 @@
+"""The Dagster layer: partitions, resources, assets, checks, sensors, jobs and metadata."""

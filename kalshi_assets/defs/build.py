@@ -1,0 +1,33 @@
+"""Assembles the definitions; a test or the command line passes its own workbench through the same door."""
+
+import dagster as dg
+
+from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.sensors import build_release_sensor
+from kalshi_assets.defs.workbench import Workbench, workbench_from_environment
+
+# dagster.yaml lets one run with this tag write the lake at a time.
+WRITER = {"kalshi/writer": "lake"}
+
+
+def build_definitions(workbench: Workbench | None = None) -> dg.Definitions:
+    """All assets, the refresh job and the release sensor.
+
+    Args:
+        workbench: used as it is; None builds one from the environment for each run.
+    """
+    assets = build_assets()
+    refresh = dg.define_asset_job(
+        "refresh",
+        selection=dg.AssetSelection.assets(*assets),
+        description="All eight stages of the chosen dates.",
+        tags=WRITER,
+    )
+    resource = dg.ResourceDefinition.hardcoded_resource(workbench) if workbench else workbench_from_environment
+    return dg.Definitions(
+        assets=dg.with_source_code_references(assets),
+        jobs=[refresh],
+        sensors=[build_release_sensor(refresh)],
+        resources={"workbench": resource},
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,164 @@
+"""Candlestick bodies of both tiers as one Arrow table; which endpoint to ask does not belong here.
+
+The tiers name the same values differently: live bodies say ``open_dollars`` and
+``volume_fp``, historical ones ``open`` and ``volume``. Live bodies leave trade prices
+out where nothing traded, historical ones send null.
+
+An empty side is quoted as a bid of 0 or an ask of 1. Neither is a price anybody
+offered, so both become null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kalshi_assets.core.tables import COUNT, INT, PRICE, TEXT, TIME
+from kalshi_assets.errors import MalformedResponse
+from kalshi_assets.exchange.columns import count_column, price_column, text_column, unix_column
+
+_QUOTE_POINTS = ("open", "high", "low", "close")
+_TRADE_POINTS = ("open", "high", "low", "close", "mean", "previous")
+_NO_BID = Decimal(0)
+_NO_ASK = Decimal(1)
+
+CANDLES = pa.schema(
+    [
+        ("ticker", TEXT),
+        ("period_s", INT),
+        ("ts", TIME),
+        *((f"yes_bid_{p}_usd", PRICE) for p in _QUOTE_POINTS),
+        *((f"yes_ask_{p}_usd", PRICE) for p in _QUOTE_POINTS),
+        *((f"price_{p}_usd", PRICE) for p in _TRADE_POINTS),
+        ("volume_contracts", COUNT),
+        ("open_interest_contracts", COUNT),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    price_suffix: str
+    count_suffix: str
+    quote_keys: tuple[str, ...] = field(init=False)
+    trade_keys: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quote_keys", tuple(p + self.price_suffix for p in _QUOTE_POINTS))
+        object.__setattr__(self, "trade_keys", tuple(p + self.price_suffix for p in _TRADE_POINTS))
+
+
+_LIVE = _Dialect("_dollars", "_fp")
+_HISTORICAL = _Dialect("", "")
+
+
+def candle_table(ticker: str, candles: Any, period_s: int) -> pa.Table:
+    """The candles of one market.
+
+    Args:
+        ticker: the market.
+        candles: the list under ``candlesticks``, of either tier.
+        period_s: length of a candle in seconds.
+
+    Returns:
+        One row per candle in the order received, columns of ``CANDLES``; ``ts`` is the
+        inclusive end of the period. A missing price is null.
+
+    Raises:
+        MalformedResponse: naming the ticker, where a candle lacks a field that is always sent
+            (so a renamed field is never read as "no quote") or holds something that is no decimal.
+    """
+    if not isinstance(candles, list):
+        raise MalformedResponse(f"The candlesticks of {ticker} are not a list.")
+    if not candles:
+        return CANDLES.empty_table()
+    if not all(isinstance(c, dict) for c in candles):
+        raise MalformedResponse(f"A candlestick of {ticker} is not an object.")
+    dialect = _LIVE if "volume_fp" in candles[0] else _HISTORICAL
+    columns: dict[str, Any] = {
+        "ticker": pa.repeat(text_column([ticker], "ticker")[0], len(candles)),
+        "period_s": pa.repeat(pa.scalar(period_s, INT), len(candles)),
+        "ts": unix_column(_required(candles, "end_period_ts", ticker), f"end_period_ts of {ticker}"),
+    }
+    for side, none_at in (("yes_bid", _NO_BID), ("yes_ask", _NO_ASK)):
+        quotes = _objects(_required(candles, side, ticker), side, ticker)
+        for point, key in zip(_QUOTE_POINTS, dialect.quote_keys, strict=True):
+            texts = _required(quotes, key, ticker, inside=side)
+            columns[f"{side}_{point}_usd"] = price_column(texts, f"{side}.{key} of {ticker}", none_at=none_at)
+    trades = _objects([c.get("price") or {} for c in candles], "price", ticker)
+    _refuse_other_dialect(trades, dialect, ticker)
+    for point, key in zip(_TRADE_POINTS, dialect.trade_keys, strict=True):
+        texts = [t.get(key) for t in trades]
+        columns[f"price_{point}_usd"] = price_column(texts, f"price.{key} of {ticker}")
+    for name in ("volume", "open_interest"):
+        key = name + dialect.count_suffix
+        columns[f"{name}_contracts"] = count_column(_required(candles, key, ticker), f"{key} of {ticker}")
+    return pa.table(columns, schema=CANDLES)
+
+
+def single_candles(body: dict[str, Any], ticker: str, period_s: int) -> pa.Table:
+    """The body of a one-market endpoint, live or historical."""
+    return candle_table(ticker, _listed(body, "candlesticks", ticker), period_s)
+
+
+def batch_candles(body: dict[str, Any], period_s: int) -> dict[str, pa.Table]:
+    """The body of the batch endpoint by ticker; tickers unknown to it are absent from the result."""
+    tables: dict[str, pa.Table] = {}
+    for market in _objects(_listed(body, "markets", "the batch"), "markets", "the batch"):
+        ticker = market.get("market_ticker")
+        if not isinstance(ticker, str):
+            raise MalformedResponse("A market of the batch of candlesticks has no market_ticker.")
+        tables[ticker] = candle_table(ticker, _listed(market, "candlesticks", ticker), period_s)
+    return tables
+
+
+def merge_candles(tables: Iterable[pa.Table]) -> pa.Table:
+    """All rows sorted by ticker and time, one row per (ticker, ts); of twins the earlier table's row stays.
+
+    Windows are inclusive at both ends, so a boundary candle arrives twice.
+    """
+    merged = pa.concat_tables([CANDLES.empty_table(), *tables])
+    if merged.num_rows == 0:
+        return merged
+    # The row number makes the order total, so that "earlier table wins" does not rest on a stable sort.
+    numbered = merged.append_column("row", pa.array(np.arange(merged.num_rows, dtype=np.int64)))
+    merged = numbered.sort_by([("ticker", "ascending"), ("ts", "ascending"), ("row", "ascending")]).drop(["row"])
+    ticker = merged["ticker"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    ts = merged["ts"].combine_chunks().cast(INT).to_numpy(zero_copy_only=False)
+    first = np.ones(merged.num_rows, dtype=bool)
+    first[1:] = (ticker[1:] != ticker[:-1]) | (ts[1:] != ts[:-1])
+    return merged.filter(pa.array(first)).combine_chunks()
+
+
+def _listed(body: dict[str, Any], key: str, ticker: str) -> Any:
+    if key not in body:
+        raise MalformedResponse(f"The response for {ticker} has no {key!r}.")
+    return body[key] if body[key] is not None else []
+
+
+def _required(rows: Sequence[dict[str, Any]], key: str, ticker: str, inside: str = "") -> list[Any]:
+    try:
+        return list(map(itemgetter(key), rows))
+    except KeyError:
+        pass
+    where = f"{inside}.{key}" if inside else key
+    raise MalformedResponse(f"A candlestick of {ticker} has no {where!r}; the response's shape has changed.")
+
+
+def _objects(rows: Any, name: str, ticker: str) -> list[dict[str, Any]]:
+    if isinstance(rows, list) and all(isinstance(r, dict) for r in rows):
+        return rows
+    raise MalformedResponse(f"{name!r} of {ticker} is not made of objects.")
+
+
+def _refuse_other_dialect(trades: Sequence[dict[str, Any]], dialect: _Dialect, ticker: str) -> None:
+    other = _HISTORICAL if dialect is _LIVE else _LIVE
+    strangers = frozenset(other.trade_keys)
+    if any(not strangers.isdisjoint(t) for t in trades):
+        raise MalformedResponse(f"The candlesticks of {ticker} mix the field names of both tiers.")

@@ -1,0 +1,1 @@
+"""The read side for notebooks and the command line."""

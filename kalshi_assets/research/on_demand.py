@@ -1,0 +1,107 @@
+"""The implied distribution of one event at any time, computed from the lake when asked.
+
+It goes through the same core as the stage, so the answer at a stage's own
+snapshot is the stage's own row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_assets.core.distribution import DistributionConfig, build_distributions
+from kalshi_assets.core.horizons import SNAPSHOTS
+from kalshi_assets.core.tables import MOMENTS, QUANTILES
+from kalshi_assets.errors import UsageError
+from kalshi_assets.store.lake import Lake
+
+_QUALITY = (
+    "quality_score", "quality_low", "quality_flags", "hard_gate_failed", "gate_reason", "n_contracts", "n_live",
+    "coverage_ratio", "median_spread_usd", "median_quote_age_s", "executable_arbitrage", "repair_cost_usd",
+    "violations_pre",
+)  # fmt: skip
+
+
+def distribution_at(lake: Lake, event_ticker: str, as_of: datetime, *, tail_policy: str = "step") -> dict[str, Any]:
+    """The distribution of an event from what was known at a time.
+
+    Args:
+        lake: the store.
+        event_ticker: the exchange's event, with or without the series' KX prefix.
+        as_of: timezone-aware instant.
+        tail_policy: ``step``, ``hazard`` or ``truncate``.
+
+    Returns:
+        A JSON-ready mapping: moments, quantiles, pmf, bands, quality, rungs; numbers are None where a gate failed.
+
+    Raises:
+        UsageError: for an unknown event or a naive time.
+    """
+    if as_of.tzinfo is None:
+        raise UsageError(f"The time {as_of.isoformat()} has no time zone: add one, for example a trailing Z.")
+    event = _find_event(lake, event_ticker)
+    dates, series = [event["event_date"]], [event["series_ticker"]]
+    built = build_distributions(
+        _of_event(lake.read("contract_specs", as_of=as_of, event_dates=dates, series=series, history=True), event),
+        _of_event(lake.read("quotes", as_of=as_of, event_dates=dates, series=series, history=True), event),
+        _snapshot(event, as_of),
+        replace(DistributionConfig(), tail_policy=tail_policy),
+    )
+    row = built.distributions.to_pylist()[0]
+    return {
+        "event_ticker": event["event_ticker"],
+        "series_ticker": event["series_ticker"],
+        "as_of": as_of.isoformat(),
+        "release_time": event["release_time"].isoformat(),
+        "tail_policy": tail_policy,
+        **{c: row[c] for c in MOMENTS},
+        "quantiles": {c: row[c] for c in QUANTILES},
+        "pmf": {"support": row["support"], "probability": row["probability"]},
+        "bands": {c: row[c] for c in ("mean_low", "mean_high", "median_low", "median_high")},
+        "tail_mass_low": row["tail_mass_low"],
+        "tail_mass_high": row["tail_mass_high"],
+        "quality": {c: row[c] for c in _QUALITY},
+        "inputs_known_at": row["inputs_known_at"].isoformat() if row["inputs_known_at"] else None,
+        "spec_version": row["spec_version"],
+        "rungs": [_rung(r) for r in built.rungs.sort_by("strike").to_pylist()],
+    }
+
+
+def _rung(row: dict[str, Any]) -> dict[str, Any]:
+    wanted = (
+        "ticker",
+        "strike",
+        "yes_bid_prob",
+        "yes_ask_prob",
+        "repaired_prob",
+        "band_low_prob",
+        "band_high_prob",
+        "age_s",
+    )
+    return {c: row[c] for c in wanted}
+
+
+def _find_event(lake: Lake, event_ticker: str) -> dict[str, Any]:
+    events = lake.read("events")
+    wanted = {event_ticker, event_ticker.removeprefix("KX"), f"KX{event_ticker}"}
+    found = events.filter(pc.is_in(events["event_ticker"], pa.array(sorted(wanted)))).to_pylist()
+    exact = [e for e in found if e["event_ticker"] == event_ticker]
+    if not found:
+        n = events.num_rows
+        held = f"the lake holds {n} events" if n else "the lake is empty: run `kalshi-assets run` first"
+        raise UsageError(f"There is no event {event_ticker}: {held} (they are in the table events).")
+    event: dict[str, Any] = (exact or found)[0]
+    return event
+
+
+def _of_event(table: pa.Table, event: dict[str, Any]) -> pa.Table:
+    return table.filter(pc.equal(table["event_ticker"], event["event_ticker"]))
+
+
+def _snapshot(event: dict[str, Any], as_of: datetime) -> pa.Table:
+    wanted = {name: event.get(name) for name in SNAPSHOTS.names}
+    return pa.Table.from_pylist([{**wanted, "horizon": "on_demand", "as_of": as_of}], schema=SNAPSHOTS)

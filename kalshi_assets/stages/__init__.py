@@ -1,0 +1,1 @@
+"""One plain function a stage; what Dagster, notebooks and the command line all call."""

@@ -1,0 +1,81 @@
+"""The end of every stage: check what was written, file the evidence, record the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+
+import pyarrow as pa
+
+from kalshi_assets.core.gate_results import GateResult
+from kalshi_assets.core.gates import check_schema_and_keys
+from kalshi_assets.core.tables import TABLES
+from kalshi_assets.stages.context import StageContext, StageResult
+from kalshi_assets.stages.evidence import OUTPUTS, data_hashes, record_evidence
+from kalshi_assets.store.snapshots import record_snapshot
+
+Gate = Callable[[Mapping[str, pa.Table], Sequence[date]], Sequence[GateResult]]
+
+
+def code_version() -> str:
+    """The version of the package that does the work."""
+    return version("kalshi_assets")
+
+
+def finish(
+    context: StageContext,
+    stage: str,
+    dates: Sequence[date],
+    *,
+    changed: Mapping[str, int],
+    gate: Gate | None = None,
+    may_be_empty: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> StageResult:
+    """Read back what the stage wrote, run its gates on that, file evidence and snapshot.
+
+    Args:
+        context: the stage's tools.
+        stage: its name.
+        dates: the event dates that it covered.
+        changed: rows really written, by table.
+        gate: the stage's own check beside schema and keys, given its tables as stored.
+        may_be_empty: tables that may hold no row for a date, with the reason.
+        notes: sentences for a person.
+    """
+    ordered = tuple(sorted(dates))
+    stored = {name: context.lake.read(name, event_dates=ordered, history=True) for name in OUTPUTS[stage]}
+    results = [*_schema_results(stored, ordered, may_be_empty or {}), *(gate(stored, ordered) if gate else ())]
+    record_evidence(
+        context.lake, stage, results, run_id=context.run_id, hashes=data_hashes(context.lake, stage, ordered)
+    )
+    snapshot = record_snapshot(
+        context.lake,
+        stage=stage,
+        run_id=context.run_id,
+        code_version=code_version(),
+        config_hash=context.strategy.config_hash,
+    )
+    return StageResult(
+        stage=stage,
+        dates=ordered,
+        rows={name: table.num_rows for name, table in stored.items()},
+        changed=dict(changed),
+        gates=tuple(results),
+        notes=tuple(notes),
+        snapshot_id=snapshot,
+    )
+
+
+def _schema_results(
+    stored: Mapping[str, pa.Table], dates: Sequence[date], may_be_empty: Mapping[str, str]
+) -> list[GateResult]:
+    """One result a date over all tables of the stage: the first that failed, else the first that passed."""
+    by_date: dict[date, GateResult] = {}
+    for name, table in stored.items():
+        for result in check_schema_and_keys(TABLES[name], table, dates, allow_empty=may_be_empty.get(name)):
+            held = by_date.get(result.event_date)
+            if held is None or (held.passed and not result.passed):
+                by_date[result.event_date] = result
+    return [by_date[day] for day in dates]

@@ -1,0 +1,120 @@
+"""Rows on their way into the lake: made to fit their table's declared schema, or refused.
+
+Types, nulls, time zones, unique keys and canonical order. Reading, comparing
+and committing rows belong to ``lake``; what the values mean belongs to the stages.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_assets.core.ordering import first_duplicate, sort_rows
+from kalshi_assets.core.tables import BOOKKEEPING, TABLES, TIME, TableSpec
+from kalshi_assets.errors import StoreError
+
+
+def spec_of(name: str) -> TableSpec:
+    """The declared table, or a StoreError that lists those there are."""
+    spec = TABLES.get(name)
+    if spec is None:
+        raise StoreError(f"The lake has no table {name!r}; its tables are: {', '.join(TABLES)}.")
+    return spec
+
+
+def stored_schema(spec: TableSpec) -> pa.Schema:
+    """Content columns, then ``run_id`` and ``recorded_at``."""
+    return pa.schema([*spec.schema, pa.field("run_id", pa.string()), pa.field("recorded_at", TIME)])
+
+
+def row_key(spec: TableSpec) -> tuple[str, ...]:
+    """Columns that name one stored row: the key, and ``known_at`` where a key has versions."""
+    return (*spec.key, *(("known_at",) if spec.versioned and "known_at" not in spec.key else ()))
+
+
+def canonical_columns(spec: TableSpec) -> tuple[str, ...]:
+    """The order of a read's rows: ``spec.order``, then the partition where one key is in several."""
+    return (*spec.order, *(c for c in spec.partition_by if c not in spec.order))
+
+
+def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
+    """Rows with exactly the declared columns and types, in file order: by partition, then ``spec.order``.
+
+    Args:
+        spec: the table.
+        rows: content columns in any order; optional columns may be absent and become null.
+
+    Raises:
+        StoreError: an unknown or missing column, a type that does not fit without loss, a time
+            without time zone, a null or empty value where one is required, or one key twice.
+    """
+    unknown = [c for c in rows.column_names if c not in spec.schema.names]
+    if unknown:
+        hint = " (the store writes that column itself)" if unknown[0] in BOOKKEEPING else ""
+        raise StoreError(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
+    if len(set(rows.column_names)) != rows.num_columns:
+        raise StoreError(f"Rows for table {spec.name} name a column twice: {rows.column_names}.")
+    table = pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
+    for column in spec.partition_by:
+        values = table.column(column)
+        if pa.types.is_string(values.type) and pc.any(pc.equal(values, "")).as_py():
+            raise StoreError(f"Column {spec.name}.{column} holds an empty text; a partition needs a name.")
+    duplicate = first_duplicate(table, row_key(spec))
+    if duplicate is not None:
+        raise StoreError(
+            f"Rows for table {spec.name} repeat the key {_key_text(spec, table, duplicate)}; give one row a key."
+        )
+    order = (*spec.partition_by, *(c for c in spec.order if c not in spec.partition_by))
+    return sort_rows(table, order)
+
+
+def _column(spec: TableSpec, field: pa.Field, rows: pa.Table) -> pa.ChunkedArray:
+    where = f"{spec.name}.{field.name}"
+    if field.name not in rows.column_names:
+        if not field.nullable:
+            raise StoreError(f"Rows for table {spec.name} lack the column {field.name}, which is required.")
+        return pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
+    column = rows.column(field.name)
+    if pa.types.is_timestamp(column.type) and column.type.tz is None:
+        raise StoreError(f"Column {where} has times without a time zone; give them in UTC.")
+    if column.type != field.type:
+        if not _fits(column.type, field.type):
+            raise StoreError(f"Column {where} is {column.type} and must be {field.type}.")
+        try:
+            column = column.cast(field.type)
+        except pa.ArrowException as error:
+            raise StoreError(f"Column {where} does not fit {field.type} without loss: {_first(error)}.") from error
+    if not field.nullable and column.null_count:
+        row = pc.index(pc.is_null(column), True).as_py()
+        raise StoreError(
+            f"Column {where} is required and is null in row {row}, key {_key_text(spec, rows, row)}; leave the row out."
+        )
+    return column
+
+
+def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a cast changes the representation and never the kind of value."""
+    if pa.types.is_dictionary(given):
+        return _fits(given.value_type, wanted)
+    if pa.types.is_list(wanted):
+        return (pa.types.is_list(given) or pa.types.is_large_list(given)) and _fits(given.value_type, wanted.value_type)
+    integer = pa.types.is_integer(given)
+    return bool(
+        given == wanted
+        or pa.types.is_null(given)
+        or (pa.types.is_string(wanted) and pa.types.is_large_string(given))
+        or (pa.types.is_integer(wanted) and integer)
+        or (pa.types.is_floating(wanted) and (integer or pa.types.is_floating(given)))
+        or (pa.types.is_decimal(wanted) and pa.types.is_decimal(given))
+        or (pa.types.is_timestamp(wanted) and pa.types.is_timestamp(given))
+        or (pa.types.is_date32(wanted) and pa.types.is_date(given))
+    )
+
+
+def _key_text(spec: TableSpec, rows: pa.Table, row: int) -> str:
+    known = [c for c in row_key(spec) if c in rows.column_names]
+    return "(" + ", ".join(f"{c}={rows.column(c)[row].as_py()}" for c in known) + ")"
+
+
+def _first(error: Exception) -> str:
+    return str(error).split("\n", 1)[0].rstrip(".")

@@ -1,0 +1,134 @@
+"""Stored rows against incoming rows: which partitions differ, and what a merge leaves.
+
+Works on tables in hand (and on the stored files of a comparison); committing belongs to ``lake``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from kalshi_assets.core.ordering import packed_keys, sort_rows
+from kalshi_assets.core.tables import TableSpec
+from kalshi_assets.errors import StoreError
+from kalshi_assets.store.conform import row_key
+from kalshi_assets.store.files import DataFile, Partition, read_files
+
+_COMPARERS = 4
+
+
+def partitions_of(spec: TableSpec, rows: pa.Table) -> dict[Partition, tuple[int, int]]:
+    """Half-open row range of each partition of rows in file order."""
+    if not rows.num_rows:
+        return {}
+    if not spec.partition_by:
+        return {(): (0, rows.num_rows)}
+    step = np.zeros(rows.num_rows - 1, dtype=np.bool_)
+    for key in packed_keys(rows, spec.partition_by):
+        step |= key[1:] != key[:-1]
+    starts = [0, *(np.flatnonzero(step) + 1).tolist()]
+    stops = [*starts[1:], rows.num_rows]
+    values = rows.select(spec.partition_by).take(pa.array(starts)).to_pylist()
+    return {tuple(v[c] for c in spec.partition_by): (a, b) for v, a, b in zip(values, starts, stops, strict=True)}
+
+
+def changed_partitions(
+    spec: TableSpec,
+    filesystem: pafs.FileSystem,
+    content: pa.Table,
+    incoming: Mapping[Partition, tuple[int, int]],
+    stored: Sequence[DataFile],
+) -> list[Partition]:
+    """Partitions whose stored content is not what comes in, sorted; a file that cannot be read differs."""
+    files: dict[Partition, list[DataFile]] = defaultdict(list)
+    for f in stored:
+        files[f.partition].append(f)
+    changed = {p for p in (*files, *incoming) if p not in files or p not in incoming}
+
+    def differs(partition: Partition) -> bool:
+        start, stop = incoming[partition]
+        if sum(f.records or 0 for f in files[partition]) != stop - start:
+            return True
+        try:
+            there = read_files(spec, filesystem, files[partition], columns=spec.schema.names)
+        except StoreError:
+            return True
+        return not _equal_rows(sort_rows(there, spec.order), content.slice(start, stop - start)).all()
+
+    candidates = sorted(incoming.keys() - changed)
+    with ThreadPoolExecutor(_COMPARERS) as pool:
+        changed |= {p for p, different in zip(candidates, pool.map(differs, candidates), strict=True) if different}
+    return sorted(changed)
+
+
+def merge_rows(
+    spec: TableSpec, stored: pa.Table, incoming: pa.Table, *, may_rewrite: bool
+) -> tuple[pa.Table, list[Partition]]:
+    """Stored rows with the incoming ones merged in.
+
+    Args:
+        spec: the table.
+        stored: stored columns of the partitions that ``incoming`` touches.
+        incoming: stored columns, unique by key.
+        may_rewrite: False refuses a stored key with other content.
+
+    Returns:
+        The merged rows in file order, and the sorted partitions that changed. Equal rows keep
+        their stored bookkeeping.
+
+    Raises:
+        StoreError: ``may_rewrite`` is False and a stored row would change.
+    """
+    n = stored.num_rows
+    both = pa.concat_tables([stored, incoming])
+    keys = packed_keys(both, (*spec.partition_by, *row_key(spec)))
+    order = np.lexsort(tuple(reversed(keys))) if keys else np.arange(both.num_rows)
+    same_key = np.ones(len(order) - 1, dtype=np.bool_)
+    for key in keys:
+        same_key &= key[order][1:] == key[order][:-1]
+    # lexsort is stable: of two rows with one key the stored one comes first.
+    old, new = order[:-1][same_key], order[1:][same_key]
+    rows = both.select(spec.schema.names)
+    equal = _equal_rows(rows.take(pa.array(old)), rows.take(pa.array(new)))
+    if not may_rewrite and not equal.all():
+        row = int(old[np.flatnonzero(~equal)[0]])
+        key_text = ", ".join(f"{c}={both.column(c)[row].as_py()}" for c in row_key(spec))
+        raise StoreError(f"Table {spec.name} only grows, and its row ({key_text}) is there with other content.")
+    keep = np.ones(both.num_rows, dtype=np.bool_)
+    keep[new[equal]] = False
+    keep[old[~equal]] = False
+    added = keep.copy()
+    added[:n] = False
+    if not added.any():
+        return stored, []
+    file_order = (*spec.partition_by, *(c for c in spec.order if c not in spec.partition_by))
+    changed = sorted(partitions_of(spec, sort_rows(both.filter(pa.array(added)), file_order)))
+    return sort_rows(both.filter(pa.array(keep)), file_order), changed
+
+
+def _equal_rows(left: pa.Table, right: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each row of ``left`` has the content of the same row of ``right``; null equals null, NaN equals NaN."""
+    equal = np.ones(left.num_rows, dtype=np.bool_)
+    for name in left.column_names:
+        x, y = left.column(name), right.column(name)
+        if pa.types.is_list(x.type):
+            # repr tells null from NaN and makes all NaN alike; the two zeros are one.
+            same = np.array([_text(u) == _text(v) for u, v in zip(x.to_pylist(), y.to_pylist(), strict=True)], np.bool_)
+        else:
+            alike = pc.equal(x, y)
+            if pa.types.is_floating(x.type):
+                alike = pc.or_(alike, pc.and_(pc.is_nan(x), pc.is_nan(y)))
+            same = pc.or_(pc.fill_null(alike, False), pc.and_(pc.is_null(x), pc.is_null(y))).to_numpy()
+        equal &= same
+    return equal
+
+
+def _text(items: list[object] | None) -> str:
+    return repr(items if items is None else [v + 0.0 if isinstance(v, float) else v for v in items])

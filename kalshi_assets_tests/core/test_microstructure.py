@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kalshi_assets.core.columns import MISSING_TIME, micros_of
+from kalshi_assets.core.microstructure import Microstructure, microstructure
+from kalshi_assets_tests.core.event_rows import RELEASE, empty, quote_row, table
+
+EVENT = "KXCPIYOY-24JUN"
+T0 = RELEASE - timedelta(hours=1)
+FIELDS = (
+    "update_freq", "staleness_median", "staleness_p95", "spread_median", "spread_vol", "tail_liquidity",
+    "active_fraction", "inputs_known_at",
+)  # fmt: skip
+
+
+def ago(**span: float) -> datetime:
+    return T0 - timedelta(**span)
+
+
+def describe(rows: list[dict[str, Any]], as_of: datetime = T0, event: str = EVENT) -> Microstructure:
+    return microstructure(table("quotes", rows), pa.array([event]), np.array([micros_of(as_of)]))
+
+
+def test_hand_worked_window() -> None:
+    rows = [
+        quote_row("A", ago(hours=9), "0.10", "0.90"),  # before the window
+        quote_row("A", ago(hours=4), "0.40", "0.42"),  # exactly at its start: inside
+        quote_row("A", ago(hours=1), "0.40", "0.46", "5"),
+        quote_row("B", ago(hours=2), "0.20", "0.24"),
+        quote_row("B", ago(seconds=0), None, "0.30"),  # exactly at the as-of time: inside, no spread
+        quote_row("C", ago(hours=6), "0.05", "0.07", "9"),  # traded, but before the window
+    ]
+    got = describe(rows)
+    assert got.update_freq[0] == 1.0
+    assert got.staleness_median[0] == 3600.0
+    assert got.staleness_p95[0] == pytest.approx(3600 + 0.9 * (6 * 3600 - 3600))
+    assert got.spread_median[0] == pytest.approx(0.04, abs=1e-15)
+    assert got.spread_vol[0] == pytest.approx(math.sqrt((0.02**2 + 0.0 + 0.02**2) / 3))
+    assert got.active_fraction[0] == pytest.approx(1 / 3)
+    assert got.tail_liquidity[0] == pytest.approx(math.tanh(0.1) / 3)
+    assert got.inputs_known_at[0] == micros_of(T0)
+
+
+def test_nothing_known_is_missing_not_zero() -> None:
+    for rows in ([], [quote_row("A", T0 + timedelta(microseconds=1), "0.1", "0.2")]):
+        got = describe(rows)
+        assert all(np.isnan(getattr(got, f)[0]) for f in FIELDS[:-1])
+        assert got.inputs_known_at[0] == MISSING_TIME
+
+
+def test_quiet_window_is_zero_updates_with_staleness() -> None:
+    got = describe([quote_row("A", ago(hours=30), "0.10", "0.12")])
+    assert (got.update_freq[0], got.active_fraction[0], got.tail_liquidity[0]) == (0.0, 0.0, 0.0)
+    assert got.staleness_median[0] == 30 * 3600
+    assert np.isnan(got.spread_median[0])
+
+
+def test_daily_candles_are_looked_at_over_four_bars() -> None:
+    rows = [quote_row("A", ago(days=d), "0.10", "0.12", period_s=86400) for d in (0.5, 1.5, 2.5, 3.5, 4.5)]
+    got = describe(rows)
+    assert got.update_freq[0] == pytest.approx(4 / 96)
+    assert describe([r | {"period_s": 3600} for r in rows]).update_freq[0] == 0.0
+
+
+def test_a_finer_feed_does_not_shorten_an_earlier_window() -> None:
+    daily = [quote_row("A", ago(days=d), "0.10", "0.12", period_s=86400) for d in (0.5, 1.5)]
+    later = quote_row("A", T0 + timedelta(minutes=1), "0.10", "0.12")
+    assert describe([*daily, later]).update_freq[0] == describe(daily).update_freq[0] == 2 / 96
+
+
+def test_one_update_when_two_feeds_end_together_and_the_finer_gives_the_spread() -> None:
+    rows = [
+        quote_row("A", ago(hours=1), "0.10", "0.30", period_s=3600),
+        quote_row("A", ago(hours=1), "0.10", "0.14", "3", period_s=60),
+    ]
+    for order in (rows, rows[::-1]):
+        got = describe(order)
+        assert got.update_freq[0] == 0.25
+        assert got.spread_median[0] == pytest.approx(0.04)
+        assert got.active_fraction[0] == 1.0
+
+
+def test_events_do_not_see_each_other() -> None:
+    mine = [quote_row("A", ago(hours=1), "0.10", "0.30")]
+    other = [quote_row("A", ago(minutes=m), "0.50", "0.51", "9", event="KXU3-24JUN") for m in range(50)]
+    alone, beside = describe(mine), describe(other + mine)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(alone, field), getattr(beside, field))
+
+
+def test_no_snapshots() -> None:
+    got = microstructure(empty("quotes"), pa.array([], pa.string()), np.zeros(0, np.int64))
+    assert got.update_freq.size == 0
+
+
+def plain(rows: list[dict[str, Any]], event: str, as_of: datetime) -> dict[str, float]:
+    """The same in plain Python over rows."""
+    seen = [r for r in rows if r["event_ticker"] == event and r["known_at"] <= as_of]
+    if not seen:
+        return dict.fromkeys(FIELDS[:-1], math.nan)
+    hours = max(4.0, 4 * min(r["period_s"] for r in seen) / 3600)
+    window = [r for r in seen if r["known_at"] >= as_of - timedelta(hours=hours)]
+    updates: dict[Any, list[dict[str, Any]]] = {}
+    for r in window:
+        updates.setdefault((r["ticker"], r["known_at"]), []).append(r)
+    spreads = []
+    for group in updates.values():
+        finest = min(group, key=lambda r: r["period_s"])
+        if finest["yes_bid_close_usd"] is not None and finest["yes_ask_close_usd"] is not None:
+            spreads.append(float(finest["yes_ask_close_usd"] - finest["yes_bid_close_usd"]))
+    contracts = {r["ticker"] for r in seen}
+    ages = [(as_of - max(r["known_at"] for r in seen if r["ticker"] == c)).total_seconds() for c in contracts]
+    active = len({r["ticker"] for r in window if r["volume_contracts"]}) / len(contracts)
+    frequency = len(updates) / hours
+    return {
+        "update_freq": frequency,
+        "staleness_median": float(np.median(ages)),
+        "staleness_p95": float(np.percentile(ages, 95)),
+        "spread_median": float(np.median(spreads)) if spreads else math.nan,
+        "spread_vol": float(np.std(spreads)) if spreads else math.nan,
+        "active_fraction": active,
+        "tail_liquidity": min(1.0, max(0.0, math.tanh(frequency / 10) * active)),
+    }
+
+
+quotes_strategy = st.lists(
+    st.tuples(
+        st.sampled_from(["KXCPIYOY-24JUN", "KXU3-24JUN"]), st.sampled_from("ABC"), st.integers(-30, 720),
+        st.sampled_from([60, 3600, 86400]), st.sampled_from([None, "0.10", "0.20"]),
+        st.sampled_from([None, "0.25", "0.31"]), st.sampled_from([None, "0", "4"]),
+    ),
+    max_size=25, unique_by=lambda r: r[:4],
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(quotes_strategy, st.randoms(use_true_random=False))
+def test_agrees_with_plain_python_and_ignores_the_future(rows: list[Any], shuffler: Any) -> None:
+    quotes = [quote_row(c, ago(minutes=m), bid, ask, vol, event=e, period_s=p) for e, c, m, p, bid, ask, vol in rows]
+    snapshots = [(e, ago(minutes=m)) for e in ("KXU3-24JUN", "KXCPIYOY-24JUN") for m in (0, 45, 400)]
+    events, as_of = pa.array([e for e, _ in snapshots]), np.array([micros_of(t) for _, t in snapshots])
+    got = microstructure(table("quotes", quotes), events, as_of)
+    for i, (event, moment) in enumerate(snapshots):
+        for field, want in plain(quotes, event, moment).items():
+            assert getattr(got, field)[i] == pytest.approx(want, rel=1e-12, abs=1e-15, nan_ok=True), field
+
+    mixed = quotes + [quote_row("Z", T0 + timedelta(seconds=s), "0.5", "0.9", "7") for s in (1, 60)]
+    shuffler.shuffle(mixed)
+    again = microstructure(table("quotes", mixed), events, as_of)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(got, field), getattr(again, field))

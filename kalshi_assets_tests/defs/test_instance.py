@@ -1,0 +1,84 @@
+"""The batching event log stores what the stock one stores."""
+
+import dagster as dg
+import pytest
+
+from kalshi_assets.defs.instance import open_instance
+from kalshi_assets.settings import Settings
+
+DATES = dg.DynamicPartitionsDefinition(name="event_date")
+KEYS = ["2024-01-11", "2024-02-13", "2024-03-12"]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dg.asset(
+    partitions_def=DATES,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("gate", asset="a", blocking=True)],
+)
+def a(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata={"n": len(context.partition_keys)},
+        check_results=[dg.AssetCheckResult(passed=True, check_name="gate")],
+    )
+
+
+@pytest.fixture
+def instance(tmp_path, monkeypatch):
+    for name in ("KALSHI_ASSETS_HOME", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with open_instance(Settings.from_environment({}, home=tmp_path)) as made:
+        made.add_dynamic_partitions("event_date", KEYS)
+        yield made
+
+
+def run(instance, first, last):
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    return dg.materialize([a], instance=instance, tags=tags, run_config=QUIET)
+
+
+def test_a_range_is_recorded_partition_by_partition(instance):
+    result = run(instance, KEYS[0], KEYS[1])
+    key = dg.AssetKey("a")
+    assert result.success
+    assert instance.get_materialized_partitions(key) == set(KEYS[:2])
+    records = instance.fetch_materializations(key, limit=10).records
+    assert sorted(r.partition_key for r in records) == KEYS[:2]
+    newest = instance.get_latest_materialization_event(key)
+    assert newest is not None
+    assert newest.run_id == result.run_id
+    planned = [e for e in instance.all_logs(result.run_id) if e.dagster_event_type is dg.DagsterEventType.STEP_SUCCESS]
+    assert len(planned) == 1
+
+
+def test_check_results_of_single_dates_are_kept(instance):
+    run(instance, KEYS[0], KEYS[2])
+    with instance.event_log_storage.one_transaction():
+        for key, passed in zip(KEYS, (True, False, True), strict=True):
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(check_name="gate", asset_key=dg.AssetKey("a"), passed=passed, partition=key)
+            )
+    spec = dg.AssetCheckKey(dg.AssetKey("a"), "gate")
+    records = instance.event_log_storage.get_asset_check_execution_history(spec, limit=10)
+    by_partition = {
+        r.event.dagster_event.event_specific_data.partition: r.event.dagster_event.event_specific_data.passed
+        for r in records
+    }
+    assert by_partition == {None: True, KEYS[0]: True, KEYS[1]: False, KEYS[2]: True}
+
+
+def test_an_error_inside_a_batch_stores_nothing_of_it(instance):
+    key = dg.AssetKey("b")
+    log = instance.event_log_storage
+    with pytest.raises(RuntimeError), log.one_transaction():
+        instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        raise RuntimeError
+    assert instance.get_latest_materialization_event(key) is None
+    instance.report_runless_asset_event(dg.AssetMaterialization(key))
+    assert instance.get_latest_materialization_event(key) is not None
+
+
+def test_all_state_is_under_the_home(instance, tmp_path):
+    run(instance, KEYS[0], KEYS[0])
+    assert (tmp_path / "dagster" / "history" / "index.db").is_file()
