@@ -6,20 +6,24 @@ be piped. No decision is taken here.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from kalshi_assets.stages.context import StageResult
 
-STDERR = Console(stderr=True, highlight=False)
-STDOUT = Console(highlight=False)
+# Tables must not be cut where there is no terminal to ask for its width.
+_WIDTH = None if sys.stdout.isatty() else 110
+STDERR = Console(stderr=True, highlight=False, width=_WIDTH)
+STDOUT = Console(highlight=False, width=_WIDTH)
 
 _COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "insufficient_evidence": "cyan"}
 _LINE_EVERY_S = 5.0
@@ -35,7 +39,6 @@ class RunProgress:
         self._tasks: dict[str, Any] = {}
         self._last_line = 0.0
         self._began: dict[str, float] = {}
-        self.seconds: dict[str, float] = {}
 
     @contextmanager
     def showing(self) -> Iterator[RunProgress]:
@@ -75,44 +78,43 @@ class RunProgress:
                 f"{self.requests()} requests, about {left:.0f} s left"
             )
 
-    def finished(self, stage: str) -> None:
-        """Note how long a stage took."""
-        self.seconds[stage] = time.monotonic() - self._began.get(stage, time.monotonic())
 
-
-def stage_table(results: Sequence[StageResult], seconds: dict[str, float]) -> Table:
-    """One line a stage: dates, rows, what was new, gates, time."""
-    table = Table(title="Stages", title_justify="left")
-    for name, justify in (("stage", "left"), ("dates", "right"), ("rows", "right"), ("new or changed", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("gates")
-    table.add_column("seconds", justify="right")
+def stage_table(results: Sequence[StageResult], seconds: Mapping[str, float]) -> Table:
+    """One line a stage: its rows, what was new, gates, time."""
+    table = Table(title="Stages", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
+    for name in ("rows", "new or changed", "gates", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         failed = len(result.failed)
         gates = f"[red]{failed} of {len(result.gates)} failed[/]" if failed else f"[green]{len(result.gates)} passed[/]"
-        rows = ", ".join(f"{n:,} {t}" for t, n in result.rows.items())
-        changed = f"{sum(result.changed.values()):,}"
-        table.add_row(result.stage, str(len(result.dates)), rows, changed, gates, f"{seconds.get(result.stage, 0):.1f}")
+        table.add_row(
+            result.stage,
+            f"{sum(result.rows.values()):,}",
+            f"{sum(result.changed.values()):,}",
+            gates,
+            f"{seconds.get(result.stage, 0.0):.1f}",
+        )
     return table
 
 
-def verdict_table(verdicts: Sequence[dict[str, Any]], *, simulated: bool) -> Table:
-    """The newest verdict of each strategy, with its reasons."""
-    title = "Verdict" + (" (simulated prices: says nothing about a real market)" if simulated else "")
-    table = Table(title=title, title_justify="left")
-    for name in ("strategy", "as of", "verdict", "events", "trades", "trials", "score", "reasons"):
-        table.add_column(name, justify="right" if name in ("events", "trades", "trials", "score") else "left")
+def verdict_table(verdicts: Sequence[Mapping[str, Any]], *, simulated: bool) -> Table:
+    """The newest verdict of each strategy."""
+    title = "Verdict" + (" (simulated prices: it says nothing about a real market)" if simulated else "")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("strategy", "as of", "verdict", "events", "trades", "trials", "score"):
+        justify: Literal["left", "right"] = "right" if name in ("events", "trades", "trials", "score") else "left"
+        table.add_column(name, justify=justify, no_wrap=True)
     for v in verdicts:
         colour = _COLOURS.get(v["verdict"], "white")
         table.add_row(
             v["strategy_id"],
             str(v["event_date"]),
-            f"[{colour}]{v['verdict']}[/]",
+            f"[bold {colour}]{v['verdict']}[/]",
             str(v["n_events"]),
             str(v["n_trades"]),
             str(v["n_trials"]),
             "" if v["score"] is None else f"{v['score']:.2f}",
-            ", ".join(v["reasons"] or []),
         )
     return table
 

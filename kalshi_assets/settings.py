@@ -26,37 +26,48 @@ class Source:
     """Where exchange data comes from.
 
     Attributes:
-        kind: ``demo`` (the simulated archive), ``archive`` (a recorded one), ``kalshi-demo`` or ``kalshi``.
+        kind: ``demo`` (the simulated archive), ``archive`` (a recorded one), ``kalshi-demo``, ``kalshi`` or ``url``.
         archive: the archive's folder, for ``archive``.
+        url: the base URL of an exchange, for ``url``.
     """
 
     kind: str
     archive: Path | None = None
+    url: str | None = None
 
     @property
     def loopback(self) -> bool:
-        """True where the project itself serves the data, on 127.0.0.1."""
+        """True where this process serves the data itself, on 127.0.0.1."""
         return self.kind in ("demo", "archive")
+
+    @property
+    def base_url(self) -> str | None:
+        """The exchange's address; None where this process serves the data itself."""
+        return self.url or KALSHI_HOSTS.get(self.kind)
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """Read ``demo``, ``archive:DIR``, ``kalshi-demo`` or ``kalshi``.
+        """Read ``demo``, ``archive:DIR``, ``kalshi-demo``, ``kalshi`` or the base URL of an exchange.
+
+        A URL without TLS is taken for this machine only: signatures must not cross a network in the clear.
 
         Raises:
             SettingsError: for anything else.
         """
         if text in ("demo", *KALSHI_HOSTS):
             return cls(text)
+        if text.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            return cls("url", url=text.rstrip("/"))
         kind, _, rest = text.partition(":")
         if kind == "archive" and rest:
             return cls("archive", Path(rest).expanduser().resolve())
         raise SettingsError(
-            f"The source {text!r} is not known: use demo, archive:DIR, kalshi-demo or kalshi "
-            "(--source or KALSHI_ASSETS_SOURCE)."
+            f"The source {text!r} is not known: use demo, archive:DIR, kalshi-demo, kalshi or the https "
+            "address of an exchange (--source or KALSHI_ASSETS_SOURCE)."
         )
 
     def __str__(self) -> str:
-        return f"archive:{self.archive}" if self.archive else self.kind
+        return f"archive:{self.archive}" if self.archive else self.url or self.kind
 
 
 @dataclass(frozen=True, slots=True)

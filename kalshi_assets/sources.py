@@ -25,7 +25,7 @@ from kalshi_assets.exchange.credentials import load_credentials
 from kalshi_assets.http import RequestEvent, Transport
 from kalshi_assets.macro.fred import Fred
 from kalshi_assets.macro.source import FactsSource, FredSource, MacroSource
-from kalshi_assets.settings import FRED_HOST, KALSHI_HOSTS, Settings, facts_folder
+from kalshi_assets.settings import FRED_HOST, Settings, facts_folder
 from kalshi_assets.stages.listing import Catalog, fetch_catalog
 
 REAL_SERIES = ("KXCPIYOY", "KXU3", "KXPAYROLLS")
@@ -69,6 +69,12 @@ class OpenSource:
         """Prints and release calendar."""
         return self._open()[1]
 
+    def provenance(self) -> str:
+        """Where prints and dates come from, for reports."""
+        if self.settings.source.loopback:
+            return f"the {'simulated' if self.simulated() else 'recorded'} archive, dates from packaged public facts"
+        return self.macro().provenance
+
     def simulated(self) -> bool:
         """Whether the prices are simulated."""
         self._open()
@@ -109,8 +115,8 @@ class OpenSource:
 
     def _addresses(self) -> tuple[str, str | None]:
         source = self.settings.source
-        if not source.loopback:
-            return KALSHI_HOSTS[source.kind], None
+        if source.base_url is not None:
+            return source.base_url, None
         folder = source.archive or demo_archive(self.settings)
         archive = load_archive(folder)
         self._simulated = archive.simulated
@@ -153,4 +159,3 @@ def check_series(known: Sequence[str], wanted: Sequence[str]) -> None:
         if ticker not in known:
             listed = ", ".join(sorted(known)[:12]) + (" ..." if len(known) > 12 else "")
             raise UsageError(f"The series {ticker} is not listed by this source. It lists: {listed}.")
-

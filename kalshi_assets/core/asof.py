@@ -8,7 +8,7 @@ were known by then. How old that may be belongs to ``staleness``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteIndex:
+class QuoteIndex(NamedTuple):
     """Quotes of many contracts, ready for lookups.
 
     Rows are sorted by (contract, known_at); rows of contract ``i`` are

@@ -1,19 +1,54 @@
 """The one way in which the core compiles a hot loop; kernels themselves live beside the idea they serve.
 
 No fast-math and no threads: a kernel gives the same bits on every run, which
-the leakage gates and the recomputation of verdicts rely on.
+the leakage gates and the recomputation of verdicts rely on. Compiled code is
+cached on disk beside its module. Numba renews a cached kernel only when the
+kernel's own file changes; here it is also renewed when a kernel that it calls,
+or a constant that it was compiled with, has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.dispatcher import Dispatcher
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
+def _globals_used(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Module-level names that a function reads, and names that it reads from modules."""
+    names = function.__code__.co_names
+    for name in names:
+        value = function.__globals__.get(name)
+        if isinstance(value, ModuleType):
+            yield from ((attribute, getattr(value, attribute, None)) for attribute in names)
+        else:
+            yield name, value
+
+
+def _stamp(kernel: Any) -> Any:
+    return kernel._cache._cache_file._source_stamp
+
+
 def compiled(function: Kernel) -> Kernel:
-    """Compile ``function`` to machine code on its first call, cached on disk beside its module."""
-    return cast("Kernel", numba.njit(cache=True)(function))
+    """Compile ``function`` to machine code on its first call.
+
+    Args:
+        function: a kernel over arrays and scalars. The kernels that it calls
+            must be defined above it, or else a change of theirs goes unnoticed.
+
+    Returns:
+        The compiled function; the plain one stays at its ``py_func``.
+    """
+    kernel: Any = numba.njit(cache=True)(function)
+    rests_on = tuple(
+        (name, _stamp(value) if isinstance(value, Dispatcher) else value)
+        for name, value in _globals_used(function)
+        if isinstance(value, Dispatcher | int | float | str | tuple)
+    )
+    kernel._cache._cache_file._source_stamp = (_stamp(kernel), rests_on)
+    return cast("Kernel", kernel)

@@ -22,7 +22,10 @@ from kalshi_assets.core.directions import UNRESOLVED
 from kalshi_assets.core.distances import N_DISTANCES, lagged_distances
 from kalshi_assets.core.horizons import SNAPSHOTS
 from kalshi_assets.core.ladder import MINUS, PLUS, workspace_capacity
+from kalshi_assets.core.live_quotes import UNKNOWN_TIME, SpecIndex, contracts_workspace, known_contracts
 from kalshi_assets.core.quality import FLAGS, GATE_REASONS, PASSED, QualityGates
+from kalshi_assets.core.rungs import RUNG_NUMBERS, RungRows
+from kalshi_assets.core.snapshots import Instants, Rules
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, StalePolicy
 from kalshi_assets.core.tables import DISTANCES, TABLES, TEXT, TIME
 from kalshi_assets.core.tails import TAIL_POLICIES, max_edges
@@ -89,20 +92,12 @@ class DistributionTables:
 
 @dataclass(frozen=True, slots=True)
 class _Ladders:
-    """Specs of all events as flat arrays, sorted by (event, lo, hi, ticker)."""
+    """Specs of all events: the kernel's arrays, and the rows they came from in the same order."""
 
     events: pa.Array
-    table: pa.Table
-    offsets: Ints
-    known_at: Ints
-    until: Ints
-    lo: Ints
-    hi: Ints
-    contract: Ints
-    resolved: npt.NDArray[np.bool_]
-    by_ticker: Ints
-    tick: Floats
     tickers: pa.Array
+    table: pa.Table
+    index: SpecIndex
 
 
 def _require(table: pa.Table, columns: tuple[str, ...], what: str) -> None:
@@ -154,10 +149,10 @@ def _ladders(specs: pa.Table) -> _Ladders:
     resolved = ~unresolved & (tick > 0.0) & (lo < hi) & ((lo != MINUS) | (hi != PLUS))
     offsets = np.searchsorted(event, np.arange(len(events) + 1)).astype(np.int64)
     by_ticker = np.lexsort((contract, event)).astype(np.int64)
-    return _Ladders(
-        events, specs, offsets, known_at[order], until[order], lo, hi, contract, resolved, by_ticker,
-        tick, tickers,
-    )  # fmt: skip
+    index = SpecIndex(
+        offsets, known_at[order], until[order], lo, hi, contract, np.asarray(resolved, np.bool_), tick, by_ticker
+    )
+    return _Ladders(events, tickers, specs, index)
 
 
 def _thresholds(types: list[str | None], config: DistributionConfig) -> Floats:
@@ -182,12 +177,12 @@ def _spec_versions(ladders: _Ladders, event: Ints, as_of: Ints) -> tuple[Ints, l
         rows = order[bounds[e] : bounds[e + 1]]
         if rows.size == 0:
             continue
-        specs = np.arange(ladders.offsets[e], ladders.offsets[e + 1])
-        instants = np.unique(ladders.known_at[specs])
+        specs = np.arange(ladders.index.offsets[e], ladders.index.offsets[e + 1])
+        instants = np.unique(ladders.index.known_at[specs])
         seen = np.searchsorted(instants, as_of[rows], side="right") - 1
         for k in np.unique(seen[seen >= 0]).tolist():
             t = instants[k]
-            held = specs[(ladders.known_at[specs] <= t) & (t < ladders.until[specs])].tolist()
+            held = specs[(ladders.index.known_at[specs] <= t) & (t < ladders.index.until[specs])].tolist()
             weakest = weakest_resolution([sources[i] or "none" for i in held], [confidences[i] or "none" for i in held])
             step[rows[seen == k]] = len(versions)
             versions.append((spec_version(ids[i] for i in held), *weakest))
@@ -196,64 +191,77 @@ def _spec_versions(ladders: _Ladders, event: Ints, as_of: Ints) -> tuple[Ints, l
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
-    """What the kernel returned for one batch; see ``snapshots``."""
+    """What the kernel returned for one batch; see ``snapshots.evaluate``."""
 
     ticks: Floats
     numbers: Floats
     counts: Ints
+    rungs: RungRows
     offsets: Ints
     index: Ints
     mass: Floats
-    rung_offsets: Ints
-    rung_spec: Ints
-    rung_rank: Ints
-    rung_numbers: Floats
-    rung_known: Ints
+
+
+def _instants(ladders: _Ladders, snapshots: pa.Table, config: DistributionConfig, lags_us: tuple[int, ...]) -> Instants:
+    """The snapshots and, behind them, the same snapshots one lag earlier each."""
+    copies = 1 + len(lags_us)
+    as_of, _ = microseconds(snapshots["as_of"])
+    release, no_release = microseconds(snapshots["release_time"])
+    listed, no_listing = microseconds(snapshots["listed_at"])
+    kinds = pc.unique(snapshots["event_type"].combine_chunks())
+    kind = np.asarray(pc.index_in(snapshots["event_type"], value_set=kinds).to_numpy(), np.int64)
+    types = kinds.to_pylist() or [None]
+    multiplier = np.array([config.stale.type_multiplier(t) for t in types])
+    return Instants(
+        event=np.tile(_codes(snapshots["event_ticker"], ladders.events), copies),
+        as_of=np.concatenate([as_of, *(as_of - lag for lag in lags_us)]),
+        release=np.tile(np.where(no_release, UNKNOWN_TIME, release), copies),
+        listed=np.tile(np.where(no_listing, UNKNOWN_TIME, listed), copies),
+        multiplier=np.tile(multiplier[kind], copies),
+        thresholds=np.tile(_thresholds(types, config)[kind], (copies, 1)),
+    )
+
+
+def _rules(config: DistributionConfig) -> Rules:
+    gates = config.gates
+    return Rules(
+        stale=config.stale.as_numbers(),
+        volume_window=int(config.volume_window_s * 1e6),
+        min_coverage=gates.min_coverage,
+        good_coverage=gates.good_coverage,
+        min_contracts=gates.min_contracts,
+        max_width=gates.max_median_spread_usd,
+        max_cost=gates.max_repair_cost_usd,
+        max_spread=round(config.max_mid_spread_usd * 1e6),
+        price_tick=max(round(config.price_tick_usd * 1e6), 1),
+        policy=TAIL_POLICIES[config.tail_policy],
+        max_points=config.max_support_points,
+    )
 
 
 def _evaluate(
     ladders: _Ladders, quotes: QuoteIndex, snapshots: pa.Table, config: DistributionConfig, lags_us: tuple[int, ...]
 ) -> _Evaluation:
-    """Run the kernel over the snapshots and, behind them, the same snapshots one lag earlier each."""
-    n, copies = snapshots.num_rows, 1 + len(lags_us)
-    event = _codes(snapshots["event_ticker"], ladders.events)
-    as_of, _ = microseconds(snapshots["as_of"])
-    release, no_release = microseconds(snapshots["release_time"])
-    listed, no_listing = microseconds(snapshots["listed_at"])
-    types = pc.dictionary_encode(snapshots["event_type"].combine_chunks(), null_encoding="encode")
-    kinds = types.dictionary.to_pylist()
-    kind = np.asarray(types.indices.to_numpy(zero_copy_only=False), np.int64)
-    multiplier = np.array([config.stale.type_multiplier(t) for t in kinds] or [1.0])[kind]
-    thresholds = _thresholds(kinds or [None], config)[kind]
-    known = kernel.active_specs(event, as_of, ladders.offsets, ladders.known_at, ladders.until)
-    rung_offsets = np.concatenate([[0], np.cumsum(known)]).astype(np.int64)
-    n_rungs = int(rung_offsets[-1])
-    widest = int(np.diff(ladders.offsets).max(initial=1))
-    capacity = workspace_capacity(widest)
-    gates = config.gates
-    ticks = np.full(n * copies, np.nan)
-    numbers = np.empty((n * copies, len(kernel.NUMBERS)))
-    counts = np.empty((n * copies, len(kernel.COUNTS)), np.int64)
-    rung_spec, rung_rank, rung_known = (np.empty(n_rungs, np.int64) for _ in range(3))
-    rung_numbers = np.empty((n_rungs, len(kernel.RUNG_NUMBERS)))
-    offsets, index, mass = kernel.evaluate(
-        np.tile(event, copies), np.concatenate([as_of, *(as_of - lag for lag in lags_us)]),
-        np.tile(np.where(no_release, kernel.UNKNOWN_TIME, release), copies),
-        np.tile(np.where(no_listing, kernel.UNKNOWN_TIME, listed), copies),
-        np.tile(multiplier, copies), np.tile(thresholds, (copies, 1)),
-        ladders.offsets, ladders.known_at, ladders.until, ladders.lo, ladders.hi, ladders.contract,
-        ladders.resolved, ladders.by_ticker, ladders.tick,
-        quotes.offsets, quotes.known_at, quotes.ts, quotes.newest, quotes.bid, quotes.ask,
-        quotes.feed, quotes.feed_carry_us, quotes.feed_reports_changes, quotes.volume, quotes.open_interest, int(config.volume_window_s * 1e6),
-        config.stale.as_numbers(), (gates.min_coverage, float(gates.min_contracts), gates.max_median_spread_usd),
-        gates.max_repair_cost_usd, gates.good_coverage, round(config.max_mid_spread_usd * 1e6),
-        max(round(config.price_tick_usd * 1e6), 1), TAIL_POLICIES[config.tail_policy], config.max_support_points,
-        capacity, max_edges(capacity), ticks, numbers, counts, rung_offsets,
-        rung_spec, rung_rank, rung_numbers, rung_known,
-    )  # fmt: skip
-    return _Evaluation(
-        ticks, numbers, counts, offsets, index, mass, rung_offsets, rung_spec, rung_rank, rung_numbers, rung_known
+    instants, specs = _instants(ladders, snapshots, config, lags_us), ladders.index
+    n, total = snapshots.num_rows, instants.event.size
+    known = known_contracts(instants.event[:n], instants.as_of[:n], specs)
+    offsets = np.concatenate([[0], np.cumsum(known)]).astype(np.int64)
+    rows = int(offsets[-1])
+    rungs = RungRows(
+        offsets,
+        np.empty(rows, np.int64),
+        np.empty(rows, np.int64),
+        np.empty((rows, len(RUNG_NUMBERS))),
+        np.empty(rows, np.int64),
     )
+    ticks, numbers = np.empty(total), np.empty((total, len(kernel.NUMBERS)))
+    counts = np.empty((total, len(kernel.COUNTS)), np.int64)
+    widest = int(np.diff(specs.offsets).max(initial=1))
+    capacity = workspace_capacity(widest)
+    at = contracts_workspace(widest, quotes.feed_carry_us.size)
+    scratch = kernel.scratch_arrays(capacity, max_edges(capacity), config.max_support_points)
+    laws = kernel.evaluate(instants, specs, quotes, _rules(config), at, scratch, ticks, numbers, counts, rungs)
+    return _Evaluation(ticks, numbers, counts, rungs, *laws)
 
 
 def _lag_distances(run: _Evaluation, as_of: Ints, lags_us: tuple[int, ...], max_age: float) -> Floats:
@@ -274,7 +282,7 @@ def _nullable(values: Floats) -> pa.Array:
 
 
 def _times(values: Ints) -> pa.Array:
-    return pa.array(values, pa.int64(), mask=values == kernel.UNKNOWN_TIME).cast(TIME)
+    return pa.array(values, pa.int64(), mask=values == UNKNOWN_TIME).cast(TIME)
 
 
 def _names(codes: Ints, names: tuple[str, ...] | list[str], missing: npt.NDArray[np.bool_]) -> pa.Array:
@@ -305,7 +313,7 @@ def _distribution_table(
     unseen = step < 0
     version, source, confidence = zip(*versions, strict=True) if versions else ((), (), ())
     last = int(run.offsets[n])
-    points: Floats = run.index[:last] * np.repeat(run.ticks[:n], np.diff(run.offsets[: n + 1]))
+    points = _lattice_values(run.index[:last], np.repeat(run.ticks[:n], np.diff(run.offsets[: n + 1])))
     unresolved_bit = 1 << FLAGS.index("unresolved_direction")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         **{name: _nullable(np.ascontiguousarray(values)) for name, values in numbers.items()},
@@ -330,6 +338,13 @@ def _distribution_table(
     return _conform(columns, snapshots, "distributions")
 
 
+def _lattice_values(index: Ints, tick: Floats) -> Floats:
+    """Published values, divided where the tick is a whole part of one; see ``moments.lattice_value``."""
+    parts = np.floor(1.0 / tick + 0.5)
+    whole = (parts > 1.0) & (np.abs(parts * tick - 1.0) < 1e-12)
+    return np.where(whole, index / np.maximum(parts, 1.0), index * tick)
+
+
 def _conform(columns: dict[str, pa.Array | pa.ChunkedArray], inherited: pa.Table, table: str) -> pa.Table:
     """Columns in the table's order and types; what was not computed is inherited from the snapshots."""
     schema = TABLES[table].schema
@@ -338,19 +353,19 @@ def _conform(columns: dict[str, pa.Array | pa.ChunkedArray], inherited: pa.Table
 
 
 def _rung_table(snapshots: pa.Table, ladders: _Ladders, run: _Evaluation) -> pa.Table:
-    inherited = snapshots.take(pa.array(np.repeat(np.arange(snapshots.num_rows), np.diff(run.rung_offsets))))
-    specs = ladders.table.take(pa.array(run.rung_spec))
-    numbers = dict(zip(kernel.RUNG_NUMBERS, run.rung_numbers.T, strict=True))
+    inherited = snapshots.take(pa.array(np.repeat(np.arange(snapshots.num_rows), np.diff(run.rungs.offsets))))
+    specs = ladders.table.take(pa.array(run.rungs.spec))
+    numbers = dict(zip(RUNG_NUMBERS, run.rungs.numbers.T, strict=True))
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         **{name: _nullable(np.ascontiguousarray(values)) for name, values in numbers.items()},
         "ts": inherited["as_of"],
         "known_at": inherited["as_of"],
         "ticker": specs["ticker"],
-        "rung": pa.array(run.rung_rank),
+        "rung": pa.array(run.rungs.rank),
         "lo_index": specs["lo_index"],
         "hi_index": specs["hi_index"],
         "strike": pc.coalesce(specs["floor_strike"], specs["cap_strike"]),
-        "quote_known_at": _times(run.rung_known),
+        "quote_known_at": _times(run.rungs.known_at),
     }
     return _conform(columns, inherited, "distribution_rungs")
 

@@ -136,8 +136,10 @@ def _solve_bins(
     for k in range(m + 1):
         total_low += ints[B, k]
         total_high += ints[A, k]
-        feasible = feasible and bool(ints[B, k] <= ints[A, k])
-    feasible = feasible and total_low <= 1_000_000 <= total_high
+        if ints[B, k] > ints[A, k]:
+            feasible = False
+    if total_low > 1_000_000 or total_high < 1_000_000:
+        feasible = False
     set_targets(ints[B], ints[A], m + 1, max_spread, tick, reals[TARGET], reals[WEIGHT])
     least, most = 0.0, 0.0
     for k in range(m + 1):

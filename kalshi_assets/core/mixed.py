@@ -138,14 +138,14 @@ def _active_set(
             if size > 0:
                 basis = np.ascontiguousarray(normals[:, :size])
                 spread = inverse @ basis
-                ratio = np.linalg.solve(basis.T @ spread, basis.T @ direction)
+                ratio[:] = np.linalg.solve(basis.T @ spread, basis.T @ direction)
                 direction = direction - spread @ ratio
-            curvature = direction @ normal
+            curvature = float(np.dot(direction, normal))
             blocking, step = -1, np.inf
             for j in range(size):
                 if ratio[j] > 1e-12 and duals[j] / ratio[j] < step:
                     blocking, step = j, duals[j] / ratio[j]
-            full = np.inf if curvature < 1e-12 * (normal @ normal) or size >= m else -slack / curvature
+            full = np.inf if curvature < 1e-12 * np.dot(normal, normal) or size >= m else -slack / curvature
             if step == np.inf and full == np.inf:
                 return False
             length = min(step, full)
@@ -216,7 +216,8 @@ def project_differences(
     for j in range(m + 1):
         pull[j] = _PULL / size[j]
         _add_square(hessian, unused, j, j + 1, m, pull[j], 0.0)
-    inverse = np.linalg.inv(hessian)
+    inverse = np.empty((m, m))
+    inverse[:] = np.linalg.inv(hessian)
     total = 2 * n + m + 1
     p, q = np.empty(total, np.int64), np.empty(total, np.int64)
     goal, sign = np.empty(total), np.ones(total)

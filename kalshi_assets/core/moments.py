@@ -25,6 +25,29 @@ _MASS_FLOOR = 1e-15
 
 
 @compiled
+def lattice_value(index: int, tick: float) -> float:  # pragma: no cover - compiled
+    """The published value of a lattice index: 73 tenths is 7.3, where 73 * 0.1 is 7.300000000000001."""
+    parts = math.floor(1.0 / tick + 0.5)
+    if parts > 1 and abs(parts * tick - 1.0) < 1e-12:
+        return float(index / parts)
+    return float(index * tick)
+
+
+@compiled
+def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:  # pragma: no cover - compiled
+    """Smallest lattice index x with P(X <= x) >= level."""
+    for k in range(n - 1):
+        if 1.0 - survival[k + 1] >= level - _LEVEL_SLACK:
+            mass = survival[k] - survival[k + 1]
+            if mass <= _MASS_FLOOR:
+                continue
+            size = edges[k + 1] - edges[k]
+            needed = (level - _LEVEL_SLACK - (1.0 - survival[k])) / mass * size
+            return int(edges[k] + min(max(math.ceil(needed), 1), size) - 1)
+    return int(edges[n - 1] - 1)
+
+
+@compiled
 def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats) -> None:  # pragma: no cover - compiled
     """Write mean, std, variance, skewness, kurtosis, entropy, median and mode.
 
@@ -70,22 +93,8 @@ def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats)
     out[3] = 0.0 if degenerate else third / second**1.5
     out[4] = math.nan if degenerate else fourth / second**2
     out[5] = max(entropy, 0.0)
-    out[6] = law_quantile(edges, survival, n, 0.5) * tick
-    out[7] = mode * tick
-
-
-@compiled
-def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:  # pragma: no cover - compiled
-    """Smallest lattice index x with P(X <= x) >= level."""
-    for k in range(n - 1):
-        if 1.0 - survival[k + 1] >= level - _LEVEL_SLACK:
-            mass = survival[k] - survival[k + 1]
-            if mass <= _MASS_FLOOR:
-                continue
-            size = edges[k + 1] - edges[k]
-            needed = (level - _LEVEL_SLACK - (1.0 - survival[k])) / mass * size
-            return int(edges[k] + min(max(math.ceil(needed), 1), size) - 1)
-    return int(edges[n - 1] - 1)
+    out[6] = lattice_value(law_quantile(edges, survival, n, 0.5), tick)
+    out[7] = lattice_value(mode, tick)
 
 
 @compiled

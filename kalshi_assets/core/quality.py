@@ -27,7 +27,7 @@ GATE_REASONS = (
     "stale_quotes",  # enough contracts were quoted once, too few recently
     "low_coverage",  # too few contracts have a live price
     "too_few_contracts",  # fewer live prices than a distribution needs, or none narrow enough for a mid
-    "wide_spread",  # the median live spread is too wide
+    "wide_spread",  # the median interval that the quotes leave open is too wide
     "ladder_too_large",  # overlapping ranges beyond what the projection handles
     "infeasible",  # the quotes contradict each other by more than the allowed cost
     "no_interior_mass",  # the truncating tail policy leaves nothing
@@ -48,10 +48,11 @@ FLAGS = (
     "executable_arbitrage",
     "wide_spread",
     "coarse_support",
+    "open_tail",
 )
 (
     FLAG_COVERAGE, FLAG_STALE, FLAG_FEW, FLAG_UNRESOLVED, FLAG_BINS, FLAG_CROSSED, FLAG_PRICE, FLAG_ARBITRAGE,
-    FLAG_WIDE, FLAG_COARSE,
+    FLAG_WIDE, FLAG_COARSE, FLAG_TAIL,
 ) = (1 << i for i in range(len(FLAGS)))  # fmt: skip
 
 # The score's age term decays by a factor e for every sixth of a quote's permitted life: five minutes of thirty.
@@ -63,19 +64,22 @@ class QualityGates:
     """Limits of the hard gates.
 
     Attributes:
-        min_coverage: least share of known contracts with a live price. Half: a survival curve is
-            monotone, so a rung without a price lies between its neighbours, and far strikes of a
-            listed ladder often have no book at all.
+        min_coverage: least share of known contracts with a live price. A quarter only: the exchange
+            lists many strikes that nobody trades, and a rung without a price lies between its
+            neighbours, so what matters is how much they leave open, which the spread gate measures
+            on every known contract.
         good_coverage: below this share the snapshot is flagged, not gated.
-        max_median_spread_usd: widest median spread. The mid of a rung counts up to ten cents, so a
-            wider median means that most rungs give no point at all.
+        max_median_spread_usd: widest median, over the known contracts, of the interval that all
+            quotes together leave to a contract (its own bid and ask, tightened by its neighbours').
+            Ten cents, like the widest spread whose mid is believed: beyond it half of the ladder
+            has no believable price. A tail mass above it raises the flag ``open_tail``.
         min_contracts: least number of live prices; two points cannot show a shape.
         max_repair_cost_usd: most that repaired prices may leave the quoted intervals, summed over
             contracts. Candle closes of different contracts are not simultaneous, so small crossings
             happen; beyond the width of one usable spread the ladder is not one market.
     """
 
-    min_coverage: float = 0.5
+    min_coverage: float = 0.25
     good_coverage: float = 0.8
     max_median_spread_usd: float = 0.10
     min_contracts: int = 3
@@ -136,7 +140,7 @@ def score(
 
 @compiled
 def quote_gate(
-    n: int, resolved: int, quoted: int, fresh: int, live: int, spread: float, limits: tuple[float, float, float]
+    n: int, resolved: int, quoted: int, fresh: int, live: int, min_coverage: float, min_contracts: int
 ) -> int:  # pragma: no cover - compiled
     """First gate that the quotes of a ladder fail, or 0.
 
@@ -146,10 +150,10 @@ def quote_gate(
         quoted: resolved ones with any quote row known.
         fresh: those whose newest row is within its permitted age.
         live: those of them with a price on at least one side.
-        spread: median spread of the live ones in dollars.
-        limits: (min_coverage, min_contracts, max_median_spread_usd).
+        min_coverage: see ``QualityGates``.
+        min_contracts: see ``QualityGates``.
     """
-    needed = limits[0] * n
+    needed = min_coverage * n
     if n == 0:
         return NOT_LISTED
     if resolved == 0 or resolved < needed:
@@ -162,8 +166,6 @@ def quote_gate(
         return NO_QUOTES
     if live < needed:
         return LOW_COVERAGE
-    if live < limits[1]:
+    if live < min_contracts:
         return TOO_FEW
-    if spread > limits[2]:
-        return WIDE
     return PASSED

@@ -100,13 +100,48 @@ def bounded_isotonic(
 
 
 @compiled
+def _taut_string(
+    cut: Ints, lower: Floats, upper: Floats, start: int, stop: int, out: Floats
+) -> None:  # pragma: no cover - compiled
+    """Shortest path from rung ``start`` to rung ``stop`` through the bounds in between; both ends are set in ``out``.
+
+    From each corner look ahead while one straight line still passes all
+    bounds; where none does, the path bends at the bound that stood in the way.
+    """
+    corner = start
+    while corner < stop:
+        least, most, least_at, most_at, bend = -np.inf, np.inf, corner, corner, stop
+        for j in range(corner + 1, stop + 1):
+            run = float(cut[j] - cut[corner])
+            low = ((out[j] if j == stop else lower[j]) - out[corner]) / run
+            high = ((out[j] if j == stop else upper[j]) - out[corner]) / run
+            if low > most:
+                bend = most_at
+                out[bend] = upper[bend]
+                break
+            if high < least:
+                bend = least_at
+                out[bend] = lower[bend]
+                break
+            if low > least:
+                least, least_at = low, j
+            if high < most:
+                most, most_at = high, j
+        slope = (out[bend] - out[corner]) / (cut[bend] - cut[corner])
+        for j in range(corner + 1, bend):
+            out[j] = min(max(out[corner] + slope * (cut[j] - cut[corner]), lower[j]), upper[j])
+        corner = bend
+
+
+@compiled
 def fill_between_targets(
     cut: Ints, weight: Floats, lower: Floats, upper: Floats, n: int, out: Floats
 ) -> tuple[int, int]:  # pragma: no cover - compiled
-    """Give rungs without a target the straight line between their neighbours, within their bounds.
+    """Give rungs without a target the straightest curve between their neighbours that stays within their bounds.
 
-    A straight survival curve is a uniform law over the lattice in between,
-    which is the least that one can assume there.
+    A straight survival curve is a uniform law over the lattice in between;
+    where bounds bar it, the shortest path through them is the law of greatest
+    entropy that they allow (any convex cost of the slopes has this optimum).
 
     Args:
         cut: lattice cutpoints, rising.
@@ -128,11 +163,8 @@ def fill_between_targets(
             continue
         if first < 0:
             first = k
-        else:
-            slope = (out[k] - out[last]) / (cut[k] - cut[last])
-            for j in range(last + 1, k):
-                line = out[last] + slope * (cut[j] - cut[last])
-                out[j] = min(max(line, lower[j]), upper[j])
+        elif k > last + 1:
+            _taut_string(cut, lower, upper, last, k, out)
         last = k
     # the quotes refute a tail that ends at the last target: there is a bid further out (or an ask, on the other side)
     while 0 <= last < n - 1 and lower[last + 1] > 0.0:
@@ -144,6 +176,21 @@ def fill_between_targets(
         out[first] = 0.5 * (lower[first] + upper[first])
         out[first] = max(out[first], out[first + 1])
     return first, last
+
+
+@compiled
+def set_targets(
+    lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, target: Floats, weight: Floats
+) -> None:  # pragma: no cover - compiled
+    """Mid and weight of each rung: mid where the spread is at most ``max_spread``, otherwise weight 0.
+
+    The weight is 1 / max(spread, tick) in dollars. A crossed pair (spread
+    below zero) keeps its mid with the greatest weight.
+    """
+    for k in range(n):
+        spread = upper[k] - lower[k]
+        target[k] = (lower[k] + upper[k]) / 2e6
+        weight[k] = 1e6 / max(spread, tick) if spread <= max_spread else 0.0
 
 
 @compiled
@@ -174,21 +221,6 @@ def _repair_all(
         curve = out[rows]
         bounded_isotonic(target, weight, low, high, n, curve, blocks, ends)
         fill_between_targets(cut[rows], weight, low, high, n, curve)
-
-
-@compiled
-def set_targets(
-    lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, target: Floats, weight: Floats
-) -> None:  # pragma: no cover - compiled
-    """Mid and weight of each rung: mid where the spread is at most ``max_spread``, otherwise weight 0.
-
-    The weight is 1 / max(spread, tick) in dollars. A crossed pair (spread
-    below zero) keeps its mid with the greatest weight.
-    """
-    for k in range(n):
-        spread = upper[k] - lower[k]
-        target[k] = (lower[k] + upper[k]) / 2e6
-        weight[k] = 1e6 / max(spread, tick) if spread <= max_spread else 0.0
 
 
 def repair_survival(

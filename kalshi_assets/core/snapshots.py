@@ -1,21 +1,23 @@
 """The kernel that takes every snapshot of a batch from quotes to numbers, one pass and no Python per snapshot.
 
-It only strings the ideas together: as-of lookup, staleness, repair, tails,
-moments, quality. Each of them lives in its own module; Arrow tables, names and
+It only strings the ideas together: live quotes, repair, tails, moments,
+quality, rungs. Each of them lives in its own module; Arrow tables, names and
 defaults belong to ``distribution``.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
-from kalshi_assets.core.asof import BAD_PRICE, last_known
+from kalshi_assets.core.asof import QuoteIndex
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.ladder import (
+    BINS,
     CUT,
     HIGH,
     INT_ROWS,
@@ -30,16 +32,17 @@ from kalshi_assets.core.ladder import (
     S,
     solve_ladder,
 )
-from kalshi_assets.core.moments import N_MOMENTS, law_mean, law_moments, law_pmf, law_quantile
+from kalshi_assets.core.live_quotes import UNKNOWN_TIME, Contracts, SpecIndex, find_quotes, keep_live, median
+from kalshi_assets.core.moments import N_MOMENTS, lattice_value, law_mean, law_moments, law_pmf, law_quantile
+from kalshi_assets.core.rungs import RungRows, contract_band, law_probability, write_rungs
 from kalshi_assets.core.staleness import cutoff_minutes
 from kalshi_assets.core.tables import MOMENTS, QUANTILES
 from kalshi_assets.core.tails import STEP, TRUNCATE, close_tails, survival_at
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Int32s = npt.NDArray[np.int32]
 
-LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+_LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 # What a gate withholds comes first, what it keeps as evidence follows.
 WITHHELD = (
     *MOMENTS, *QUANTILES, "tail_p_1", "tail_p_2", "tail_p_3", "tail_mass_low", "tail_mass_high",
@@ -51,405 +54,192 @@ EVIDENCE = (
     "stale_cutoff_s", "volume_oi_proxy", "constraint_violation_score", "quality_score", "mass_missing_estimate",
 )  # fmt: skip
 NUMBERS = (*WITHHELD, *EVIDENCE)
+_MEAN, _MEDIAN = MOMENTS.index("mean"), MOMENTS.index("median")
 _QUANTILE, _TAIL_P = N_MOMENTS, N_MOMENTS + len(QUANTILES)
-_TAIL_LOW = _TAIL_P + 3
-_MEAN_LOW = _TAIL_LOW + 2
-_N_WITHHELD = len(WITHHELD)
+_TAIL_LOW, _TAIL_HIGH = _TAIL_P + 3, _TAIL_P + 4
+_MEAN_LOW, _MEDIAN_LOW = _TAIL_P + 5, _TAIL_P + 7
 (
     _THRESHOLD, _, _, _COST, _L1, _L2, _MAGNITUDE, _RENORM, _COVERAGE, _SPREAD, _AGE, _CUTOFF, _PROXY, _CONSTRAINT,
     _SCORE, _MISSING,
-) = range(_N_WITHHELD, len(NUMBERS))  # fmt: skip
+) = range(len(WITHHELD), len(NUMBERS))  # fmt: skip
 
 COUNTS = (
     "violations_pre", "violations_post", "n_contracts", "n_live", "n_two_sided", "gate", "flags",
     "executable_arbitrage", "tail_left_missing", "tail_right_missing", "inputs_known_at", "newest_quote_known_at",
 )  # fmt: skip
 (_PRE, _POST, _N, _LIVE, _TWO, _GATE, _FLAGS, _ARBITRAGE, _LEFT, _RIGHT, _KNOWN, _NEWEST) = range(len(COUNTS))
-UNKNOWN_TIME = -(1 << 62)
-
-RUNG_NUMBERS = (
-    "yes_bid_prob", "yes_ask_prob", "mid_prob", "repaired_prob", "band_low_prob", "band_high_prob", "age_s", "weight",
-)  # fmt: skip
-(_BID, _ASK, _MID, _REPAIRED, _BAND_LOW, _BAND_HIGH, _RUNG_AGE, _WEIGHT) = range(len(RUNG_NUMBERS))
-
-# Rows of the per-contract workspaces.
-(_SPEC, _ROW, _FRESH, _ALIVE, _LO, _HI, _B, _A) = range(8)
-(_R_AGE, _R_LIMIT, _R_VOLUME, _R_INTEREST, _R_SPREAD) = range(5)
 
 
-@compiled
-def active_specs(event: Ints, as_of: Ints, spec_offsets: Ints, known_at: Ints, until: Ints) -> Ints:  # pragma: no cover
-    """Number of contracts known at each snapshot: specs with known_at <= as_of < until."""
-    count = np.zeros(event.size, np.int64)
-    for s in range(event.size):
-        if event[s] < 0:
-            continue
-        for j in range(spec_offsets[event[s]], spec_offsets[event[s] + 1]):
-            count[s] += known_at[j] <= as_of[s] < until[j]
-    return count
+class Instants(NamedTuple):
+    """The snapshots: times in microseconds, ``UNKNOWN_TIME`` missing.
 
-
-@compiled
-def _median(values: Floats, n: int) -> float:  # pragma: no cover - compiled
-    """Median of the finite values among the first n; NaN without any."""
-    kept = values[:n][np.isfinite(values[:n])]
-    return math.nan if kept.size == 0 else float(np.median(kept))
-
-
-@compiled
-def _bound(x: int, cut: Ints, m: int, values: Floats, upper: bool) -> float:  # pragma: no cover - compiled
-    """Envelope of P(X >= x): the ceiling of the last cutpoint at or before x, the floor of the first at or after."""
-    if x == MINUS:
-        return 1.0
-    if x == PLUS:
-        return 0.0
-    k = np.searchsorted(cut[:m], x, side="right")
-    if k > 0 and cut[k - 1] == x:
-        return float(values[k - 1])
-    if upper:
-        return float(values[k - 1]) if k > 0 else 1.0
-    return float(values[k]) if k < m else 0.0
-
-
-@compiled
-def evaluate(
-    event: Ints, as_of: Ints, release: Ints, listed: Ints, multiplier: Floats, thresholds: Floats,
-    spec_offsets: Ints, spec_known: Ints, spec_until: Ints, spec_lo: Ints, spec_hi: Ints, spec_contract: Ints,
-    spec_resolved: npt.NDArray[np.bool_], by_ticker: Ints, spec_tick: Floats,
-    quote_offsets: Ints, quote_known: Ints, quote_ts: Ints, quote_newest: Ints, quote_bid: Int32s, quote_ask: Int32s,
-    quote_carry: Ints, quote_volume: Floats, quote_interest: Floats, volume_window: int,
-    stale: tuple[float, ...], limits: tuple[float, float, float], max_cost: float, good_coverage: float,
-    max_spread: int, price_tick: int, policy: int, max_points: int, capacity: int, edge_capacity: int,
-    ticks: Floats, numbers: Floats, counts: Ints, rung_offsets: Ints, rung_spec: Ints, rung_rank: Ints,
-    rung_numbers: Floats, rung_known: Ints,
-) -> tuple[Ints, Ints, Floats]:  # pragma: no cover - compiled  # fmt: skip
-    """Evaluate snapshots; see ``distribution.build_distributions`` for what the numbers mean.
-
-    Args are flat arrays: snapshots (``event`` is -1 for an event without
-    contracts), specs sorted by (event, lo, hi, ticker) behind
-    ``spec_offsets``, a ``QuoteIndex``, limits, and the outputs to fill:
-    ``ticks`` (n,), ``numbers`` (n, NUMBERS), ``counts`` (n, COUNTS) and rungs for the first
-    ``rung_offsets.size - 1`` snapshots in ticker order. Times are int64
-    microseconds, ``UNKNOWN_TIME`` missing.
-
-    Returns:
-        Offsets, lattice indices and masses of the snapshots' mass functions; empty for a gated snapshot.
+    Attributes:
+        event: place in the spec index; -1 for an event without any contract.
+        as_of: what may be seen.
+        release: release time.
+        listed: listing time of the event.
+        multiplier: staleness multiplier of the event type.
+        thresholds: tail thresholds, shape (n, 3); NaN for the ladder's percentiles.
     """
-    n_snapshots = event.size
-    ints = np.empty((INT_ROWS, capacity), np.int64)
-    reals = np.empty((REAL_ROWS, capacity))
-    free = np.empty(capacity, np.bool_)
-    at = np.empty((8, capacity), np.int64)
-    real_at = np.empty((5, capacity))
-    moved = np.empty(capacity)
-    edges, band_edges = np.empty(edge_capacity, np.int64), np.empty(edge_capacity, np.int64)
-    law, band_law = np.empty(edge_capacity), np.empty(edge_capacity)
-    scratch_int, scratch = np.empty((2, edge_capacity), np.int64), np.empty((4, edge_capacity))
-    point_index, point_mass = np.empty(max_points + edge_capacity, np.int64), np.empty(max_points + edge_capacity)
-    offsets = np.zeros(n_snapshots + 1, np.int64)
-    support, mass = np.empty(1024, np.int64), np.empty(1024)
 
-    for s in range(n_snapshots):
-        offsets[s + 1] = offsets[s]
-        row = numbers[s]
-        count = counts[s]
-        row[:] = math.nan
-        count[:] = 0
-        count[_KNOWN] = UNKNOWN_TIME
-        count[_NEWEST] = UNKNOWN_TIME
-        minutes = math.nan if release[s] == UNKNOWN_TIME else (release[s] - as_of[s]) / 6e7
-        e = event[s]
-        first_spec = spec_offsets[e] if e >= 0 else 0
-        stop_spec = spec_offsets[e + 1] if e >= 0 else 0
+    event: Ints
+    as_of: Ints
+    release: Ints
+    listed: Ints
+    multiplier: Floats
+    thresholds: Floats
 
-        # 1. the newest known quote of every known contract
-        n, resolved, quoted = 0, 0, 0
-        least_end, most_end = PLUS, MINUS
-        tick, mixed_lattice = math.nan, False
-        for j in range(first_spec, stop_spec):
-            if not spec_known[j] <= as_of[s] < spec_until[j]:
-                continue
-            at[_SPEC, n] = j
-            at[_ROW, n] = -1
-            at[_FRESH, n] = 0
-            at[_ALIVE, n] = 0
-            real_at[:, n] = math.nan
-            count[_KNOWN] = max(count[_KNOWN], spec_known[j])
-            if spec_resolved[j]:
-                resolved += 1
-                mixed_lattice = mixed_lattice or (tick != spec_tick[j] and not math.isnan(tick))
-                tick = spec_tick[j]
-                for end in (spec_lo[j], spec_hi[j]):
-                    if end not in (MINUS, PLUS):
-                        least_end, most_end = min(least_end, end), max(most_end, end)
-                c = spec_contract[j]
-                found = last_known(quote_known, quote_offsets[c], quote_offsets[c + 1], as_of[s])
-                if found >= 0:
-                    i = quote_newest[found]
-                    at[_ROW, n] = i
-                    quoted += 1
-                    age = as_of[s] - quote_ts[i]
-                    real_at[_R_AGE, n] = age / 1e6
-                    # nothing traded on this feed within the window that ends now
-                    idle = as_of[s] - quote_known[i] >= volume_window and not math.isnan(quote_volume[i])
-                    real_at[_R_VOLUME, n] = 0.0 if idle else quote_volume[i]
-                    real_at[_R_INTEREST, n] = quote_interest[i]
-                    count[_KNOWN] = max(count[_KNOWN], quote_known[i])
-                    count[_NEWEST] = max(count[_NEWEST], quote_known[i])
-            n += 1
 
-        ticks[s] = tick
+class Rules(NamedTuple):
+    """Scalars of ``DistributionConfig`` in the kernel's units (microseconds, micro-dollars)."""
 
-        # 2. which of them still count
-        proxy = q.liquidity(_median(real_at[_R_VOLUME], n), _median(real_at[_R_INTEREST], n))
-        cutoff_us = cutoff_minutes(minutes, multiplier[s], proxy, stale) * 6e7
-        fresh, live, two_sided, flags = 0, 0, 0, 0
-        live_low, live_high = PLUS, MINUS
-        for k in range(n):
-            i = at[_ROW, k]
-            if i < 0:
-                continue
-            limit = max(cutoff_us, float(quote_carry[i]))
-            real_at[_R_LIMIT, k] = limit / 1e6
-            if real_at[_R_AGE, k] * 1e6 > limit:
-                continue
-            at[_FRESH, k] = 1
-            fresh += 1
-            bid, ask = quote_bid[i], quote_ask[i]
-            if BAD_PRICE in (bid, ask):
-                flags |= q.FLAG_PRICE
-            if bid < 0 and ask < 0:
-                continue
-            if bid > 0 and ask > 0:
-                two_sided += 1
-                if bid > ask:
-                    flags |= q.FLAG_CROSSED
-            j = at[_SPEC, k]
-            at[_ALIVE, k] = 1
-            at[_LO, live] = spec_lo[j]
-            at[_HI, live] = spec_hi[j]
-            at[_B, live] = bid if bid > 0 else 0
-            at[_A, live] = ask if ask > 0 else 1_000_000
-            real_at[_R_SPREAD, live] = max(at[_A, live] - at[_B, live], 0) / 1e6
-            for end in (spec_lo[j], spec_hi[j]):
-                if end not in (MINUS, PLUS):
-                    live_low, live_high = min(live_low, end), max(live_high, end)
-            live += 1
-        spread = _median(real_at[_R_SPREAD], live)
-        for k in range(n):
-            moved[k] = real_at[_R_AGE, k] / real_at[_R_LIMIT, k]
-        age_share = _median(moved, n)
-        coverage = live / n if n > 0 else 0.0
-        gate = q.quote_gate(n, resolved, quoted, fresh, live, spread, limits)
-        if listed[s] != UNKNOWN_TIME and as_of[s] < listed[s]:
-            gate = q.NOT_LISTED
-        elif mixed_lattice:
-            gate = q.MIXED_LATTICE
+    stale: tuple[float, ...]
+    volume_window: int
+    min_coverage: float
+    good_coverage: float
+    min_contracts: int
+    max_width: float
+    max_cost: float
+    max_spread: int
+    price_tick: int
+    policy: int
+    max_points: int
 
-        # 3. a coherent survival curve, and what it took
-        kind, m, first, last, feasible, off_one, overlaps = UNSOLVED, 0, -1, -1, True, 0.0, 0
-        if live > 0 and not mixed_lattice:
-            kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
-                at[_LO], at[_HI], at[_B], at[_A], live, max_spread, price_tick, ints, reals, free
-            )
-        solved = kind != UNSOLVED and first >= 0
-        cut, curve = ints[CUT], reals[S]
-        magnitude, pre, post = 0.0, 0, 0
-        n_edges, step_edges = 0, 0
-        cost, l1, l2 = 0.0, 0.0, 0.0
-        if solved:
-            step_edges = close_tails(
-                cut, curve, reals[LOW], reals[HIGH], m, first, last,
-                STEP if policy == TRUNCATE else policy, edges, law, scratch_int, scratch,
-            )  # fmt: skip
-            for k in range(live):
-                p = _law_probability(at[_LO, k], at[_HI, k], edges, law, step_edges)
-                low, high = at[_B, k] / 1e6, at[_A, k] / 1e6
-                cost += max(low - p, p - high, 0.0)
-                moved[k] = p
-                if at[_A, k] - at[_B, k] <= max_spread:
-                    shift = abs(p - 0.5 * (low + high))
-                    l1 += shift
-                    l2 += shift * shift
-                    if kind != THRESHOLDS and kind != UNSOLVED and shift > 1e-9 and off_one == 0.0:
-                        pre += 1
-            if kind == THRESHOLDS:
-                pre, magnitude = _ascents(reals[TARGET], reals[WEIGHT], m)
-            elif off_one > 0.0:
-                pre, magnitude = 1, 0.0
-            elif pre > 0:
-                magnitude = l1
-            for k in range(1, m):
-                post += first < k <= last and curve[k] > curve[k - 1] + 1e-12
-            if cost < 1e-9:
-                cost = 0.0
-        total, liquidity_term, constraint_term = q.score(
-            coverage, spread, 2.0 * limits[2], age_share, proxy, magnitude + off_one
-        )
-        if gate == q.PASSED and not solved:
-            gate = q.TOO_LARGE if kind == UNSOLVED and m > 0 else q.TOO_FEW
-        if gate == q.PASSED and cost > max_cost:
-            gate = q.INFEASIBLE
 
-        # 4. the law and its numbers
-        if gate == q.PASSED:
-            if policy == TRUNCATE:
-                n_edges = close_tails(
-                    cut,
-                    curve,
-                    reals[LOW],
-                    reals[HIGH],
-                    m,
-                    first,
-                    last,
-                    policy,
-                    band_edges,
-                    band_law,
-                    scratch_int,
-                    scratch,
-                )
-                if n_edges == 0:
-                    gate = q.NO_INTERIOR
-                final_edges, final_law = band_edges, band_law
-            else:
-                n_edges = step_edges
-                final_edges, final_law = edges, law
-        if gate == q.PASSED:
-            law_moments(final_edges, final_law, n_edges, tick, row)
-            for k in range(len(LEVELS)):
-                row[_QUANTILE + k] = law_quantile(final_edges, final_law, n_edges, LEVELS[k]) * tick
-            row[_TAIL_LOW] = 1.0 - curve[first]
-            row[_TAIL_LOW + 1] = curve[last]
-            if final_edges[n_edges - 1] - final_edges[0] > max_points:
-                flags |= q.FLAG_COARSE
-            for k in range(3):
-                at_least = _threshold(thresholds[s, k], k, cut, m, tick)
-                row[_TAIL_P + k] = survival_at(math.ceil(at_least / tick - 1e-9), final_edges, final_law, n_edges)
-            size = law_pmf(final_edges, final_law, n_edges, max_points, point_index, point_mass)
-            need = offsets[s] + size
-            if need > support.size:
-                grown = np.empty(2 * need, np.int64)
-                grown[: offsets[s]] = support[: offsets[s]]
-                support = grown
-                grown_mass = np.empty(2 * need)
-                grown_mass[: offsets[s]] = mass[: offsets[s]]
-                mass = grown_mass
-            support[offsets[s] : need] = point_index[:size]
-            mass[offsets[s] : need] = point_mass[:size]
-            offsets[s + 1] = need
-            if feasible:
-                for side in range(2):
-                    envelope = reals[HIGH] if side else reals[LOW]
-                    size = close_tails(
-                        cut, envelope, reals[LOW], reals[HIGH], m, 0, m - 1,
-                        STEP if policy == TRUNCATE else policy, band_edges, band_law, scratch_int, scratch,
-                    )  # fmt: skip
-                    bound = law_mean(band_edges, band_law, size, tick)
-                    middle = law_quantile(band_edges, band_law, size, 0.5) * tick
-                    # the point estimate lies in its own band, also where the tail's shape is not monotone in the mids
-                    row[_MEAN_LOW + side] = max(bound, row[0]) if side else min(bound, row[0])
-                    row[_MEAN_LOW + 2 + side] = max(middle, row[6]) if side else min(middle, row[6])
+class Fit(NamedTuple):
+    """A solved ladder; see ``ladder.solve_ladder``. ``solved`` is False when there is no curve."""
 
-        # 5. evidence, kept whether or not a gate failed
-        for k in range(3):
-            row[_THRESHOLD + k] = _threshold(thresholds[s, k], k, cut, m, tick)
-        row[_COST], row[_L1], row[_L2] = cost, l1, math.sqrt(l2)
-        if not solved:
-            row[_COST], row[_L1], row[_L2] = math.nan, math.nan, math.nan
-        row[_MAGNITUDE] = magnitude if solved else math.nan
-        row[_RENORM] = off_one if solved else math.nan
-        row[_COVERAGE], row[_SPREAD] = coverage, spread
-        row[_AGE] = _median(real_at[_R_AGE], n)
-        effective = _median(real_at[_R_LIMIT], n)
-        row[_CUTOFF] = cutoff_us / 1e6 if math.isnan(effective) else effective
-        row[_PROXY], row[_CONSTRAINT], row[_SCORE] = liquidity_term, constraint_term, total
-        row[_MISSING] = 1.0 - coverage
-        if live == 0:
-            row[_CONSTRAINT], row[_SCORE] = 0.0, 0.0
-        if coverage < good_coverage:
-            flags |= q.FLAG_COVERAGE
-        if age_share > 1.0:
-            flags |= q.FLAG_STALE
-        if live < limits[1]:
-            flags |= q.FLAG_FEW
-        if resolved < n or n == 0:
-            flags |= q.FLAG_UNRESOLVED
-        if overlaps > 0:
-            flags |= q.FLAG_BINS
-        if not feasible:
-            flags |= q.FLAG_ARBITRAGE
-        if spread > limits[2]:
-            flags |= q.FLAG_WIDE
-        count[_PRE], count[_POST] = pre, post
-        count[_N], count[_LIVE], count[_TWO] = n, live, two_sided
-        count[_GATE], count[_FLAGS], count[_ARBITRAGE] = gate, flags, not feasible
-        count[_LEFT] = live_low == PLUS or live_low > least_end
-        count[_RIGHT] = live_high == MINUS or live_high < most_end
+    solved: bool
+    kind: int
+    m: int
+    first: int
+    last: int
+    feasible: bool
+    off_one: float
+    overlaps: int
+    n_edges: int
 
-        # 6. one row a contract, by ticker
-        if s >= rung_offsets.size - 1:
-            continue
-        out = rung_offsets[s]
-        for t in range(first_spec, stop_spec):
-            j = by_ticker[t]
-            if not spec_known[j] <= as_of[s] < spec_until[j]:
-                continue
-            k = _position(at[_SPEC], n, j)
-            rung_spec[out] = j
-            rung_rank[out] = k
-            rung = rung_numbers[out]
-            rung[:] = math.nan
-            rung_known[out] = UNKNOWN_TIME
-            i = at[_ROW, k]
-            if i >= 0:
-                rung_known[out] = quote_known[i]
-                rung[_RUNG_AGE] = real_at[_R_AGE, k]
-                bid, ask = quote_bid[i], quote_ask[i]
-                if bid > 0:
-                    rung[_BID] = bid / 1e6
-                if ask > 0:
-                    rung[_ASK] = ask / 1e6
-                if at[_ALIVE, k] == 1:
-                    width = (ask if ask > 0 else 1_000_000) - (bid if bid > 0 else 0)
-                    rung[_WEIGHT] = 0.0
-                    if width <= max_spread:
-                        rung[_MID] = ((ask if ask > 0 else 1_000_000) + (bid if bid > 0 else 0)) / 2e6
-                        rung[_WEIGHT] = 1e6 / max(width, price_tick)
-            if solved and spec_resolved[j]:
-                rung[_REPAIRED] = _law_probability(spec_lo[j], spec_hi[j], edges, law, step_edges)
-                if feasible:
-                    top = _bound(spec_lo[j], cut, m, reals[HIGH], True) - _bound(spec_hi[j], cut, m, reals[LOW], False)
-                    bottom = _bound(spec_lo[j], cut, m, reals[LOW], False) - _bound(
-                        spec_hi[j], cut, m, reals[HIGH], True
-                    )
-                    if at[_ALIVE, k] == 1:
-                        top = min(top, quote_ask[i] / 1e6 if quote_ask[i] > 0 else 1.0)
-                        bottom = max(bottom, quote_bid[i] / 1e6 if quote_bid[i] > 0 else 0.0)
-                    rung[_BAND_LOW] = min(max(bottom, 0.0), rung[_REPAIRED])
-                    rung[_BAND_HIGH] = max(min(top, 1.0), rung[_REPAIRED])
-            out += 1
-    return offsets, support[: offsets[n_snapshots]].copy(), mass[: offsets[n_snapshots]].copy()
+
+class Repair(NamedTuple):
+    """What the repair took: probability moved (l1, l2), dollars outside the quotes, violations before and after."""
+
+    cost: float
+    l1: float
+    l2: float
+    magnitude: float
+    before: int
+    after: int
+
+
+class Scratch(NamedTuple):
+    """Arrays that every snapshot reuses."""
+
+    ints: Ints
+    reals: Floats
+    free: npt.NDArray[np.bool_]
+    edges: Ints
+    law: Floats
+    band_edges: Ints
+    band_law: Floats
+    tail_ints: Ints
+    tail_reals: Floats
+    points: Ints
+    mass: Floats
+
+
+def scratch_arrays(capacity: int, edge_capacity: int, max_points: int) -> Scratch:
+    """Scratch for ladders whose workspaces need ``capacity`` columns and whose laws need ``edge_capacity`` edges."""
+    points = max_points + edge_capacity
+    return Scratch(
+        np.empty((INT_ROWS, capacity), np.int64), np.empty((REAL_ROWS, capacity)), np.empty(capacity, np.bool_),
+        np.empty(edge_capacity, np.int64), np.empty(edge_capacity),
+        np.empty(edge_capacity, np.int64), np.empty(edge_capacity),
+        np.empty((2, edge_capacity), np.int64), np.empty((4, edge_capacity)),
+        np.empty(points, np.int64), np.empty(points),
+    )  # fmt: skip
 
 
 @compiled
-def _law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float:  # pragma: no cover - compiled
-    """P(lo <= X < hi) of a closed law, open ends allowed."""
-    above = 1.0 if lo == MINUS else survival_at(lo, edges, law, n)
-    beyond = 0.0 if hi == PLUS else survival_at(hi, edges, law, n)
-    return float(max(above - beyond, 0.0))
+def _close(fit: Fit, curve: Floats, first: int, last: int, policy: int, x: Scratch, edges: Ints, law: Floats) -> int:
+    """Close a curve on the fitted cutpoints under a tail policy."""  # pragma: no cover - compiled
+    return close_tails(
+        x.ints[CUT],
+        curve,
+        x.reals[LOW],
+        x.reals[HIGH],
+        fit.m,
+        first,
+        last,
+        policy,
+        edges,
+        law,
+        x.tail_ints,
+        x.tail_reals,
+    )
 
 
 @compiled
-def _ascents(target: Floats, weight: Floats, m: int) -> tuple[int, float]:  # pragma: no cover - compiled
-    """Number and total size of the rises between neighbouring mids of a survival curve."""
-    rises, total, previous = 0, 0.0, math.nan
-    for k in range(m):
-        if weight[k] > 0.0:
-            if target[k] > previous + 1e-12:
-                rises += 1
-                total += target[k] - previous
-            previous = target[k]
-    return rises, total
+def _fit(at: Contracts, n: int, rules: Rules, x: Scratch) -> Fit:  # pragma: no cover - compiled
+    """Solve the ladder of the live contracts and close its tails (under ``step`` where the policy truncates)."""
+    kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
+        at.lo, at.hi, at.bid, at.ask, n, rules.max_spread, rules.price_tick, x.ints, x.reals, x.free
+    )
+    solved = kind != UNSOLVED and first >= 0
+    fit = Fit(solved, kind, m, first, last, feasible, off_one, overlaps, 0)
+    if not solved:
+        return fit
+    policy = STEP if rules.policy == TRUNCATE else rules.policy
+    n_edges = _close(fit, x.reals[S], first, last, policy, x, x.edges, x.law)
+    return Fit(solved, kind, m, first, last, feasible, off_one, overlaps, n_edges)
+
+
+@compiled
+def _measure(at: Contracts, n: int, fit: Fit, max_spread: int, x: Scratch) -> Repair:  # pragma: no cover - compiled
+    """Compare the live contracts' quotes with their repaired probabilities.
+
+    Violations are rises between neighbouring mids of a threshold ladder, one
+    for bins whose mids cannot sum to one, and moved mids in a mixed ladder.
+    """
+    cost, l1, l2, moved = 0.0, 0.0, 0.0, 0
+    for k in range(n):
+        p = law_probability(at.lo[k], at.hi[k], x.edges, x.law, fit.n_edges)
+        low, high = at.bid[k] / 1e6, at.ask[k] / 1e6
+        cost += max(low - p, p - high, 0.0)
+        if at.ask[k] - at.bid[k] <= max_spread:
+            shift = abs(p - 0.5 * (low + high))
+            l1 += shift
+            l2 += shift * shift
+            moved += shift > 1e-9
+    before, magnitude = moved, l1
+    if fit.kind == THRESHOLDS:
+        before, magnitude, previous = 0, 0.0, math.inf
+        for k in range(fit.m):
+            if x.reals[WEIGHT, k] > 0.0:
+                rise = x.reals[TARGET, k] - previous
+                if rise > 1e-12:
+                    before += 1
+                    magnitude += rise
+                previous = x.reals[TARGET, k]
+    elif fit.kind == BINS:
+        before, magnitude = int(fit.off_one > 1e-9), 0.0
+    after = 0
+    for k in range(fit.first + 1, fit.last + 1):
+        after += x.reals[S, k] > x.reals[S, k - 1] + 1e-12
+    return Repair(cost if cost > 1e-9 else 0.0, l1, math.sqrt(l2), magnitude, before, after)
+
+
+@compiled
+def _median_width(
+    n: int, specs: SpecIndex, quotes: QuoteIndex, at: Contracts, fit: Fit, x: Scratch
+) -> float:  # pragma: no cover - compiled
+    """Median, over the known contracts, of the interval that all quotes together leave open."""
+    found = 0
+    for k in range(n):
+        if specs.resolved[at.spec[k]]:
+            low, high = contract_band(k, specs, quotes, at, x.ints[CUT], fit.m, x.reals[LOW], x.reals[HIGH])
+            at.width[found] = high - low
+            found += 1
+    return median(at.width, found)
 
 
 @compiled
@@ -464,13 +254,170 @@ def _threshold(stated: float, which: int, cut: Ints, m: int, tick: float) -> flo
 
 
 @compiled
-def _position(specs: Ints, n: int, wanted: int) -> int:  # pragma: no cover - compiled
-    """Place of a spec among the known ones, which are in rising order."""
-    low, high = 0, n - 1
-    while low < high:
-        middle = (low + high) // 2
-        if specs[middle] < wanted:
-            low = middle + 1
+def _describe(
+    fit: Fit, edges: Ints, law: Floats, n_edges: int, tick: float, rules: Rules, x: Scratch, row: Floats
+) -> None:  # pragma: no cover - compiled
+    """Moments, quantiles, tail probabilities and bands of a closed law."""
+    law_moments(edges, law, n_edges, tick, row)
+    for k in range(len(_LEVELS)):
+        row[_QUANTILE + k] = lattice_value(law_quantile(edges, law, n_edges, _LEVELS[k]), tick)
+    for k in range(3):
+        row[_TAIL_P + k] = survival_at(math.ceil(row[_THRESHOLD + k] / tick - 1e-9), edges, law, n_edges)
+    row[_TAIL_LOW] = 1.0 - x.reals[S, fit.first]
+    row[_TAIL_HIGH] = x.reals[S, fit.last]
+    if not fit.feasible:
+        return
+    policy = STEP if rules.policy == TRUNCATE else rules.policy
+    for side in range(2):
+        envelope = x.reals[HIGH] if side else x.reals[LOW]
+        if rules.policy == TRUNCATE:  # `edges` is the other pair of arrays, which must survive until the law is stored
+            size = _close(fit, envelope, 0, fit.m - 1, policy, x, x.edges, x.law)
+            mean, middle = law_mean(x.edges, x.law, size, tick), law_quantile(x.edges, x.law, size, 0.5)
         else:
-            high = middle
-    return low
+            size = _close(fit, envelope, 0, fit.m - 1, policy, x, x.band_edges, x.band_law)
+            mean = law_mean(x.band_edges, x.band_law, size, tick)
+            middle = law_quantile(x.band_edges, x.band_law, size, 0.5)
+        centre = lattice_value(middle, tick)
+        # the estimate lies in its own band, also where a tail policy is not monotone in the mids
+        if side:
+            row[_MEAN_LOW + 1], row[_MEDIAN_LOW + 1] = max(mean, row[_MEAN]), max(centre, row[_MEDIAN])
+        else:
+            row[_MEAN_LOW], row[_MEDIAN_LOW] = min(mean, row[_MEAN]), min(centre, row[_MEDIAN])
+
+
+@compiled
+def _grown(support: Ints, mass: Floats, used: int, size: int) -> tuple[Ints, Floats]:  # pragma: no cover - compiled
+    """Larger copies of the mass functions' store."""
+    more_support, more_mass = np.empty(size, np.int64), np.empty(size)
+    more_support[:used] = support[:used]
+    more_mass[:used] = mass[:used]
+    return more_support, more_mass
+
+
+@compiled
+def evaluate(
+    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, at: Contracts, x: Scratch,
+    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows,
+) -> tuple[Ints, Ints, Floats]:  # pragma: no cover - compiled  # fmt: skip
+    """Evaluate snapshots; see ``distribution.build_distributions`` for what the numbers mean.
+
+    Args:
+        instants: the snapshots.
+        specs: known contracts.
+        quotes: their quotes.
+        rules: limits and choices.
+        at: workspace of one ladder.
+        x: scratch.
+        ticks: receives each snapshot's lattice step, shape (n,).
+        numbers: receives ``NUMBERS``, shape (n, len(NUMBERS)); NaN missing.
+        counts: receives ``COUNTS``, shape (n, len(COUNTS)).
+        rungs: receives the contracts of the first ``rungs.offsets.size - 1`` snapshots.
+
+    Returns:
+        Offsets, lattice indices and masses of the snapshots' mass functions; empty for a gated snapshot.
+    """
+    n_snapshots = instants.event.size
+    offsets = np.zeros(n_snapshots + 1, np.int64)
+    support, mass = np.empty(1024, np.int64), np.empty(1024)
+    cut = x.ints[CUT]
+    for s in range(n_snapshots):
+        offsets[s + 1] = offsets[s]
+        row, count = numbers[s], counts[s]
+        row[:] = math.nan
+        event, as_of, release = instants.event[s], instants.as_of[s], instants.release[s]
+
+        known = find_quotes(event, as_of, specs, quotes, rules.volume_window, at)
+        minutes = math.nan if release == UNKNOWN_TIME else (release - as_of) / 6e7
+        proxy = q.liquidity(median(at.volume, known.n), median(at.open_interest, known.n))
+        cutoff_us = cutoff_minutes(minutes, instants.multiplier[s], proxy, rules.stale) * 6e7
+        live = keep_live(known.n, as_of, cutoff_us, specs, quotes, at)
+        gate = q.quote_gate(
+            known.n, known.resolved, known.quoted, live.fresh, live.n, rules.min_coverage, rules.min_contracts
+        )
+        if instants.listed[s] != UNKNOWN_TIME and as_of < instants.listed[s]:
+            gate = q.NOT_LISTED
+        elif known.mixed_lattice:
+            gate = q.MIXED_LATTICE
+        spread = median(at.spread, live.n)
+        permitted = median(at.permitted_s, known.n)
+        for k in range(known.n):
+            at.width[k] = at.age_s[k] / at.permitted_s[k]
+        age_share = median(at.width, known.n)
+        coverage = live.n / known.n if known.n > 0 else 0.0
+
+        fit = Fit(False, UNSOLVED, 0, -1, -1, True, 0.0, 0, 0)
+        if live.n > 0 and not known.mixed_lattice:
+            fit = _fit(at, live.n, rules, x)
+        width, violation = spread, 0.0
+        if fit.solved:
+            repair = _measure(at, live.n, fit, rules.max_spread, x)
+            violation = repair.magnitude + fit.off_one
+            row[_COST], row[_L1], row[_L2] = repair.cost, repair.l1, repair.l2
+            row[_MAGNITUDE], row[_RENORM] = repair.magnitude, fit.off_one
+            count[_PRE], count[_POST] = repair.before, repair.after
+            if fit.feasible:  # contradictory quotes leave only their own spreads
+                width = _median_width(known.n, specs, quotes, at, fit, x)
+        else:
+            count[_PRE], count[_POST] = 0, 0
+        if gate == q.PASSED:
+            if not fit.solved:
+                gate = q.TOO_LARGE if fit.kind == UNSOLVED and fit.m > 0 else q.WIDE
+            elif row[_COST] > rules.max_cost:
+                gate = q.INFEASIBLE
+            elif width > rules.max_width + 1e-9:
+                gate = q.WIDE
+        for k in range(3):
+            row[_THRESHOLD + k] = _threshold(instants.thresholds[s, k], k, cut, fit.m, known.tick)
+        if s < rungs.offsets.size - 1:
+            write_rungs(
+                s, event, as_of, known.n, specs, quotes, at, rules.max_spread, rules.price_tick, fit.solved,
+                fit.feasible, cut, fit.m, x.reals[LOW], x.reals[HIGH], x.edges, x.law, fit.n_edges, rungs,
+            )  # fmt: skip
+
+        flags = live.flags
+        if gate == q.PASSED:
+            edges, law, n_edges = x.edges, x.law, fit.n_edges
+            if rules.policy == TRUNCATE:
+                edges, law = x.band_edges, x.band_law
+                n_edges = _close(fit, x.reals[S], fit.first, fit.last, TRUNCATE, x, edges, law)
+            if n_edges == 0:
+                gate = q.NO_INTERIOR
+            else:
+                size = law_pmf(edges, law, n_edges, rules.max_points, x.points, x.mass)
+                need = offsets[s] + size
+                if need > support.size:
+                    support, mass = _grown(support, mass, offsets[s], 2 * need)
+                support[offsets[s] : need] = x.points[:size]
+                mass[offsets[s] : need] = x.mass[:size]
+                offsets[s + 1] = need
+                if edges[n_edges - 1] - edges[0] > rules.max_points:
+                    flags |= q.FLAG_COARSE
+                _describe(fit, edges, law, n_edges, known.tick, rules, x, row)
+                if max(row[_TAIL_LOW], row[_TAIL_HIGH]) > rules.max_width:
+                    flags |= q.FLAG_TAIL
+
+        total, proxy_term, constraint_term = q.score(
+            coverage, spread, 2.0 * rules.max_width, age_share, proxy, violation
+        )
+        row[_COVERAGE], row[_SPREAD], row[_MISSING] = coverage, spread, 1.0 - coverage
+        row[_AGE] = median(at.age_s, known.n)
+        row[_CUTOFF] = cutoff_us / 1e6 if math.isnan(permitted) else permitted
+        row[_PROXY] = proxy_term
+        row[_CONSTRAINT] = constraint_term if live.n > 0 else 0.0
+        row[_SCORE] = total if live.n > 0 else 0.0
+        ticks[s] = known.tick
+        flags |= q.FLAG_COVERAGE if coverage < rules.good_coverage else 0
+        flags |= q.FLAG_STALE if age_share > 1.0 else 0
+        flags |= q.FLAG_FEW if live.n < rules.min_contracts else 0
+        flags |= q.FLAG_UNRESOLVED if known.resolved < known.n or known.n == 0 else 0
+        flags |= q.FLAG_BINS if fit.overlaps > 0 else 0
+        flags |= 0 if fit.feasible else q.FLAG_ARBITRAGE
+        flags |= q.FLAG_WIDE if width > rules.max_width + 1e-9 else 0
+        count[_N], count[_LIVE], count[_TWO] = known.n, live.n, live.two_sided
+        count[_GATE], count[_FLAGS], count[_ARBITRAGE] = gate, flags, not fit.feasible
+        count[_LEFT] = live.least_end == PLUS or live.least_end > known.least_end
+        count[_RIGHT] = live.most_end == MINUS or live.most_end < known.most_end
+        count[_KNOWN] = max(known.specs_known_at, known.quotes_known_at)
+        count[_NEWEST] = known.quotes_known_at
+    last = offsets[n_snapshots]
+    return offsets, support[:last].copy(), mass[:last].copy()

@@ -7,8 +7,8 @@ it. A change feed (a candlestick exists only where something changed) says by
 its silence that the quote still stands. It was last *observed* when its feed last
 reported anything on the ladder, however long ago it last *changed*; ages
 count from the last observation, and a feed that falls silent on the whole
-ladder carries up to a limit that guards against a hole in the recording. Which row is the newest belongs to ``asof``; what a stale rung
-costs belongs to ``quality``.
+ladder carries up to a limit that guards against a hole in the recording.
+Which row is the newest belongs to ``asof``, what a stale rung costs to ``quality``.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ DISTANCES = tuple(
 )
 
 _DISTRIBUTION = {
-    **{c: REAL for c in MOMENTS},
-    **{c: REAL for c in QUANTILES},
+    **dict.fromkeys(MOMENTS, REAL),
+    **dict.fromkeys(QUANTILES, REAL),
     **{f"tail_threshold_{i}": REAL for i in (1, 2, 3)},
     **{f"tail_p_{i}": REAL for i in (1, 2, 3)},
     "tail_mass_low": REAL,
@@ -129,7 +129,7 @@ _DISTRIBUTION = {
     "spec_version": TEXT,
     "mapping_version": TEXT,
     "inputs_known_at": TIME,
-    **{c: REAL for c in DISTANCES},
+    **dict.fromkeys(DISTANCES, REAL),
     "support": REALS,
     "probability": REALS,
 }
@@ -148,7 +148,7 @@ MICROSTRUCTURE = (
 _PANEL = {
     "event_type": TEXT,
     "minutes_to_release": REAL,
-    **{c: REAL for c in FEATURE_BASE},
+    **dict.fromkeys(FEATURE_BASE, REAL),
     "std": REAL,
     "median": REAL,
     "kurtosis": REAL,
@@ -157,7 +157,7 @@ _PANEL = {
     "late_drift_mean": REAL,
     "variance_collapse_ratio": REAL,
     "entropy_collapse_ratio": REAL,
-    **{c: REAL for c in MICROSTRUCTURE},
+    **dict.fromkeys(MICROSTRUCTURE, REAL),
     "last_print": REAL,
     "last_print_gap": REAL,
     "print_mean_12": REAL,

@@ -5,7 +5,9 @@ reports what came back. Gates sit inside the asset, so that no selection can
 leave them out, and every date of a range gets a result of its own.
 """
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 
@@ -119,17 +121,21 @@ def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
     def body(context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]) -> dg.MaterializeResult:  # type: ignore[type-arg]
         dates = sorted(date.fromisoformat(key) for key in context.partition_keys)
         scope = Scope(event_dates=dates, series=workbench.chosen_series())
+        began = time.monotonic()
+        workbench.progress(name, "dates", 0, len(dates))
         try:
             result = stage.run(workbench.stage_context(context.run_id), scope)
         except KalshiAssetsError as error:
             workbench.failure = error
             raise dg.Failure(description=str(error), allow_retries=False) from error
         workbench.results.append(result)
+        workbench.seconds[name] = time.monotonic() - began
+        workbench.progress(name, "dates", len(dates), len(dates))
         metadata = stage_metadata(result, stage.main_table)
         if name == "distributions" and (picture := distribution_picture(workbench.lake, dates)):
             metadata["ladder"] = picture
         if len(dates) > 1:
-            _report_each_date(context.instance, name, result)
+            _report_each_date(context, name, result)
         return dg.MaterializeResult(metadata=metadata, check_results=_check_results(name, result))
 
     return body
@@ -146,23 +152,26 @@ def _check_results(name: str, result: StageResult) -> list[dg.AssetCheckResult]:
     return outcomes
 
 
-def _report_each_date(instance: dg.DagsterInstance, name: str, result: StageResult) -> None:
-    """A check result inside a range carries no partition, so each date's own is filed beside it."""
-    log = instance.event_log_storage
-    evaluations = [
-        dg.AssetCheckEvaluation(
-            check_name=g.check_name,
-            asset_key=dg.AssetKey(name),
-            passed=g.passed,
-            partition=g.event_date.isoformat(),
-            description=g.detail,
-        )
-        for g in result.gates
-    ]
-    if isinstance(log, BatchingEventLog):
-        with log.one_transaction():
-            for evaluation in evaluations:
-                instance.report_runless_asset_event(evaluation)
-    else:
-        for evaluation in evaluations:
-            instance.report_runless_asset_event(evaluation)
+def _report_each_date(context: dg.AssetExecutionContext, name: str, result: StageResult) -> None:
+    """A check result inside a range carries no partition, so each date's own is filed beside it.
+
+    Dagster planned one result a check and date for this run; these fill them in.
+    """
+    log = context.instance.event_log_storage
+    with log.one_transaction() if isinstance(log, BatchingEventLog) else nullcontext():
+        for g in result.gates:
+            evaluation = dg.AssetCheckEvaluation(
+                check_name=g.check_name,
+                asset_key=dg.AssetKey(name),
+                passed=g.passed,
+                partition=g.event_date.isoformat(),
+                description=g.detail,
+            )
+            context.instance.report_dagster_event(
+                dg.DagsterEvent(
+                    event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+                    job_name=context.run.job_name,
+                    event_specific_data=evaluation,
+                ),
+                run_id=context.run_id,
+            )

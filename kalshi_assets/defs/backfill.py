@@ -23,7 +23,6 @@ from kalshi_assets.errors import GateError, KalshiAssetsError, UsageError
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource, check_series
 from kalshi_assets.stages.context import StageResult
-from kalshi_assets.stages.evidence import STAGES
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.locks import hold_home
 from kalshi_assets.store.registry import latest_verdicts
@@ -103,12 +102,12 @@ def run_backfill(
         return RunReport(
             run_id=run_id,
             source=str(settings.source),
-            provenance=source.macro().provenance,
+            provenance=source.provenance(),
             simulated=source.simulated(),
             series=workbench.series,
             dates=tuple(chosen),
             stages=tuple(workbench.results),
-            seconds=progress.seconds,
+            seconds=dict(workbench.seconds),
             verdicts=tuple(latest_verdicts(workbench.lake).to_pylist()),
             requests=source.requests,
             failure=workbench.failure,
@@ -118,7 +117,6 @@ def run_backfill(
 def _materialise(instance: dg.DagsterInstance, workbench: Workbench, dates: Sequence[date]) -> str:
     """One run over the smallest range of partitions that holds the dates."""
     within = [d for d in registered_dates(instance) if dates[0] <= d <= dates[-1]]
-    workbench.progress("market_catalog", "stages", 0, len(STAGES))
     result = dg.materialize(
         build_assets(),
         instance=instance,

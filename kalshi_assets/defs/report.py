@@ -72,6 +72,9 @@ def print_report(report: RunReport, settings: Settings) -> None:
             STDOUT.print(f"[dim]{result.stage}: {note}[/]")
     if report.verdicts:
         STDOUT.print(verdict_table(report.verdicts, simulated=report.simulated))
+    for verdict in report.verdicts:
+        if verdict["reasons"]:
+            STDOUT.print(f"Why not promoted: {', '.join(verdict['reasons'])}.")
     STDOUT.print(
         f"{', '.join(report.series)}; event dates {span(report.dates)}; {report.requests} requests; "
         f"prints from {report.provenance}."

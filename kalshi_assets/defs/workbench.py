@@ -29,6 +29,7 @@ class Workbench:
         strategy: what walk-forward and verdict evaluate.
         progress: where stages report.
         results: what each stage of this run returned.
+        seconds: how long each of them took.
         failure: the error that ended the run, if one did.
     """
 
@@ -38,6 +39,7 @@ class Workbench:
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     progress: Progress = silent
     results: list[StageResult] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
     failure: KalshiAssetsError | None = None
 
     def chosen_series(self) -> tuple[str, ...]:

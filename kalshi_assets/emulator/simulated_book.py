@@ -22,11 +22,11 @@ Ints = npt.NDArray[np.int64]
 NO_BID, NO_ASK = 0, 100
 MINUTE, HOUR = 1, 60
 
-_NOISE = 0.007
+_NOISE = 0.018
 _SPREADS = np.array([1, 2, 3, 4, 5, 6])
 _EARLY_SPREADS = np.array([0.08, 0.16, 0.22, 0.22, 0.18, 0.14])
 _LATE_SPREADS = np.array([0.22, 0.26, 0.22, 0.15, 0.09, 0.06])
-_ANSWERS = 0.85
+_ANSWERS = 0.7
 _REFRESH = {MINUTE: 0.03, HOUR: 0.14}
 _NEWS = {MINUTE: 0.035, HOUR: 0.16}
 _NEWS_WEIGHT = {MINUTE: 0.25, HOUR: 1.0}

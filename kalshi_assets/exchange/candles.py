@@ -25,6 +25,7 @@ from kalshi_assets.exchange.columns import count_column, price_column, text_colu
 
 _QUOTE_POINTS = ("open", "high", "low", "close")
 _TRADE_POINTS = ("open", "high", "low", "close", "mean", "previous")
+_LONGEST_TICKER = 200
 _NO_BID = Decimal(0)
 _NO_ASK = Decimal(1)
 
@@ -112,7 +113,7 @@ def batch_candles(body: dict[str, Any], period_s: int) -> dict[str, pa.Table]:
     tables: dict[str, pa.Table] = {}
     for market in _objects(_listed(body, "markets", "the batch"), "markets", "the batch"):
         ticker = market.get("market_ticker")
-        if not isinstance(ticker, str):
+        if not isinstance(ticker, str) or len(ticker) > _LONGEST_TICKER:
             raise MalformedResponse("A market of the batch of candlesticks has no market_ticker.")
         tables[ticker] = candle_table(ticker, _listed(market, "candlesticks", ticker), period_s)
     return tables

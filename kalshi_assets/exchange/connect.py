@@ -11,9 +11,6 @@ from kalshi_assets.exchange.findings import Findings
 from kalshi_assets.exchange.signing import Signer
 from kalshi_assets.http import RequestEvent, RetryPolicy, ServerClock, TokenBucket, Transport, is_loopback
 
-REAL_URL = "https://external-api.kalshi.com/trade-api/v2"
-DEMO_URL = "https://external-api.demo.kalshi.co/trade-api/v2"
-
 # The lowest tier of accounts grants this; learn_limits reads the account's own budget.
 _LOWEST_TIER = (200.0, 200.0)
 

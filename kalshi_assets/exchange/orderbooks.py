@@ -50,7 +50,7 @@ def orderbook_table(body: dict[str, Any], received_at: datetime) -> pa.Table:
 
 
 def _side(ticker: str, side: str, levels: Any, received_at: datetime) -> pa.Table:
-    what = f"the {side} book of {ticker}"
+    what = f"the {side} book of {ticker[:80]}"
     if levels is None:
         levels = []
     if not isinstance(levels, list) or not all(isinstance(x, list) and len(x) == 2 for x in levels):

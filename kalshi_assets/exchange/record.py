@@ -88,6 +88,8 @@ class Record(BaseModel):
         """
         if not isinstance(body, dict):
             raise MalformedResponse(f"{endpoint}: expected an object, got {type(body).__name__}.")
+        if broken := [n for n, v in body.items() if isinstance(v, str) and not _is_text(v)]:
+            raise MalformedResponse(f"{endpoint}: field {broken[0]!r} of a record is no Unicode text.")
         known = {
             name: value
             for name, value in body.items()
@@ -123,6 +125,14 @@ class Record(BaseModel):
             value = body.get(name)
             if value is not None and value not in words:
                 findings.note(endpoint, "unknown_value", f"{name}={value}")
+
+
+def _is_text(value: str) -> bool:
+    """False for a text with half of a surrogate pair, which JSON can write and UTF-8 cannot."""
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def canonical_json(value: Any) -> str:

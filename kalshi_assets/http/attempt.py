@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import urllib3
 Clock = Callable[[], float]
 
 _CHUNK = 1 << 16
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ def send(
 def parse_object(body: bytes) -> dict[str, Any] | str:
     """The JSON object in a body, numbers with a fraction as Decimal; or, in words, why it is not one."""
     try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        # Strictly UTF-8: the parser would let halves of surrogate pairs pass, which no table can hold.
+        value = json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_refuse_constant)
+        if _SURROGATE.search(body):
+            json.dumps(value, ensure_ascii=False, default=str).encode()
     except (ValueError, ArithmeticError):
         # The body itself is not quoted: it may echo the request, and a request may hold a secret.
         return ("is HTML, not JSON" if body.lstrip()[:1] == b"<" else "is not JSON") if body else "is empty"

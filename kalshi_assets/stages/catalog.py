@@ -29,9 +29,10 @@ def market_catalog(context: StageContext, scope: Scope) -> StageResult:
     Raises:
         DomainError: when a date of the scope has no event in the catalog.
     """
-    catalog = context.catalog(tuple(scope.series or ()))
     lake, run_id = context.lake, context.run_id
-    absent = sorted(set(scope.event_dates) - set(catalog.event_dates))
+    catalog = context.catalog(tuple(scope.series or ()))
+    # A range may hold dates of other series: those that the lake knows stay as they are.
+    absent = sorted({*scope.event_dates} - {*catalog.event_dates} - {*lake.event_dates("events")})
     if absent:
         raise DomainError(
             f"No event of {', '.join(scope.series or ['any series'])} falls on {absent[0]}"

@@ -37,7 +37,6 @@ def walk_forward_folds(context: StageContext, scope: Scope) -> StageResult:
     lake, dates = context.lake, scope.event_dates
     history = sorted({*history_until(lake, max(dates)), *dates})
     require_evidence(lake, STAGE, history)
-    context.progress(STAGE, "folds", 0, len(dates))
     built = walk_forward(
         lake.read("feature_panel", event_dates=history),
         lake.read("labels", event_dates=history, history=True),
@@ -50,7 +49,6 @@ def walk_forward_folds(context: StageContext, scope: Scope) -> StageResult:
         "predictions": lake.replace("predictions", built.predictions, scope=whole, run_id=context.run_id).rows,
         "folds": lake.replace("folds", built.folds, scope=whole, run_id=context.run_id).rows,
     }
-    context.progress(STAGE, "folds", len(dates), len(dates))
     return finish(
         context,
         STAGE,

@@ -58,10 +58,8 @@ def promotion_verdict(context: StageContext, scope: Scope) -> StageResult:
     lake, dates = context.lake, sorted(scope.event_dates)
     history = verdict_history(lake, dates)
     require_evidence(lake, STAGE, history)
-    context.progress(STAGE, "verdicts", 0, len(dates))
     rows = judge_dates(lake, dates, history, context.strategy)
     commit = record_verdicts(lake, rows, context.run_id)
-    context.progress(STAGE, "verdicts", len(dates), len(dates))
     return finish(context, STAGE, dates, changed={"verdicts": commit.rows})
 
 

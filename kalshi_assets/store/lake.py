@@ -39,7 +39,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Partitions that a write owns: these event dates, of these series (None = every series)."""
+    """Partitions that a write owns: these event dates, of these series (None = every series).
+
+    ``series`` restricts only tables that are partitioned by it; elsewhere a date is owned whole.
+    """
 
     event_dates: Sequence[date]
     series: Sequence[str] | None = None

@@ -19,6 +19,7 @@ from kalshi_assets.store.lake import Lake
 
 _FOLDER = "_snapshots"
 _ID_LENGTH = 32
+_BUFFER_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def record_snapshot(lake: Lake, *, stage: str, run_id: str, code_version: str, c
             lake.filesystem.create_dir(_FOLDER, recursive=True)
             # A reader sees the whole record or none: written aside, then moved into place.
             aside = f"{_FOLDER}/.{snapshot_id}.{uuid.uuid4().hex}"
-            with lake.filesystem.open_output_stream(aside) as sink:
+            # Buffered, because delta-rs's object-store stream takes bytes and no Arrow buffers.
+            with lake.filesystem.open_output_stream(aside, buffer_size=_BUFFER_BYTES) as sink:
                 sink.write(canonical_json({**state, "run_id": run_id}).encode())
             lake.filesystem.move(aside, path)
     except OSError as error:

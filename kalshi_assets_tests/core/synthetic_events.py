@@ -19,7 +19,7 @@ from kalshi_assets.core.tables import TABLES
 
 UTC = ZoneInfo("UTC")
 NEW_YORK = ZoneInfo("America/New_York")
-KINDS = (("KXCPIYOY", "CPI", 12), ("KXCPICORE", "CPI", 12), ("KXU3", "UNEMPLOYMENT", 6), ("KXGDP", "GDP", 27))
+KINDS = (("KXCPIYOY", "CPI", 12), ("KXCPICORE", "CPI", 12), ("KXU3", "UNEMPLOYMENT", 9), ("KXGDP", "GDP", 27))
 FEATURES = ("last_print_gap", "skewness", "kurtosis", "entropy", "delta_mean", "quality_score", "micro_spread_median")
 TICK = 0.1
 
@@ -72,7 +72,14 @@ def sample(
             survival = 1 - ndtr((strikes + TICK / 2 - mean) / std)
             for k, horizon in enumerate(horizons):
                 as_of = release - timedelta(days=1) + timedelta(minutes=k)
-                row = {**key, "horizon": horizon, "as_of": as_of, "release_time": release, "ts": as_of, "known_at": as_of}
+                row = {
+                    **key,
+                    "horizon": horizon,
+                    "as_of": as_of,
+                    "release_time": release,
+                    "ts": as_of,
+                    "known_at": as_of,
+                }
                 panel.append(
                     {**row, "inputs_known_at": as_of, "event_type": kind, "mean": mean, "std": std, **features}
                     | {"last_print": mean - signal * std, "print_mean_12": mean - 0.1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -66,3 +66,22 @@ def test_a_series_without_vintages_knows_nothing() -> None:
 def test_a_value_that_is_not_a_number_is_no_vintage() -> None:
     macro = table("macro_observations", [print_row(float("nan"), RELEASE), print_row(3.1, RELEASE + timedelta(days=1))])
     assert vintages_of(macro, SERIES_FACTS["KXCPIYOY"]).value.tolist() == [3.1]
+
+
+def test_a_print_known_at_the_very_as_of_time_counts() -> None:
+    vintages = vintages_of(table("macro_observations", [print_row(3.1, RELEASE)]), SERIES_FACTS["KXCPIYOY"])
+    at = np.array([micros_of(RELEASE), micros_of(RELEASE) - 1])
+    np.testing.assert_array_equal(prints_known(vintages, at, max_age=timedelta(days=200)).last, [3.1, np.nan])
+
+
+@pytest.mark.parametrize(("late", "last", "mean"), [(0, 13.0, 7.5), (1, 13.0, 7.5), (12, 13.0, 7.5), (13, 13.0, 7.5)])
+def test_a_period_that_arrives_late_takes_its_own_place(late: int, last: float, mean: float) -> None:
+    """Fourteen monthly prints 0 to 13, one of them known only after all others; 0 is older than the last twelve."""
+    rows = []
+    for month in range(14):
+        known = RELEASE + timedelta(days=100 if month == late else month)
+        period = date(2023 + month // 12, month % 12 + 1, 1)
+        rows.append(print_row(float(month), known, period))
+    vintages = vintages_of(table("macro_observations", rows), SERIES_FACTS["KXCPIYOY"])
+    known = prints_known(vintages, np.array([micros_of(RELEASE + timedelta(days=100))]), max_age=timedelta(days=200))
+    assert (known.last[0], known.mean_12[0]) == (last, mean)

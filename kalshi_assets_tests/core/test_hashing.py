@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.core.hashing import canonical_json, content_hash_of, hash_json
-from kalshi_assets.core.tables import TABLES
+from kalshi_assets.core.tables import PRICE, TABLES
 from kalshi_assets.errors import DomainError
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_decimals_hash_by_value() -> None:
     }  # fmt: skip
     schema = TABLES["quotes"].schema
 
-    def of(price: str, kind: pa.DataType = pa.decimal128(7, 6)) -> str:
+    def of(price: str, kind: pa.DataType = PRICE) -> str:
         table = pa.Table.from_pylist(
             [{**base, "ts": T0 + timedelta(1)}, {**base, "yes_bid_close_usd": Decimal(price)}], schema=schema
         )
@@ -133,6 +133,47 @@ def test_decimals_hash_by_value() -> None:
 
     assert of("0.41") == of("0.41", pa.decimal128(12, 8)) == of("0.410000")
     assert len({of(p) for p in ("0.41", "0.410001", "0", "-0.41", "1")}) == 5
+
+
+def test_there_is_one_zero_and_one_nan() -> None:
+    payload = np.array([0x7FF8DEADBEEF0001], dtype=np.uint64).view(np.float64)
+
+    def of(value: pa.Array) -> str:
+        table = pa.Table.from_pylist([row(0)], schema=SCHEMA)
+        table = table.set_column(SCHEMA.get_field_index("mean"), "mean", value)
+        lists = pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), value)
+        (only,) = content_hash_of(
+            "distributions", table.set_column(SCHEMA.get_field_index("support"), "support", lists)
+        ).values()
+        return only
+
+    assert of(pa.array([0.0])) == of(pa.array([-0.0])) == of(pa.array([0], pa.int64()).cast(pa.float64()))
+    assert of(pa.array([np.nan], from_pandas=False)) == of(pa.array(payload, from_pandas=False))
+    assert of(pa.array([np.nan], from_pandas=False)) == of(pa.array(-payload, from_pandas=False))
+    assert of(pa.array([np.nan], from_pandas=False)) != of(pa.array([0.0]))
+
+
+def test_slices_and_garbage_under_nulls_do_not_show_in_decimals_and_integers() -> None:
+    spec = TABLES["quotes"]
+    base = {
+        "event_ticker": "E", "series_ticker": "S", "event_date": date(2024, 1, 1), "ticker": "T", "source": "c",
+        "period_s": 60, "known_at": T0,
+    }  # fmt: skip
+    prices = [None, Decimal("0.41"), None, Decimal("-0.5"), Decimal("0.07")]
+    rows = [{**base, "ts": T0 + timedelta(i), "yes_bid_close_usd": p} for i, p in enumerate(prices)]
+    table = pa.Table.from_pylist(rows, schema=spec.schema)
+    i = spec.schema.get_field_index("yes_bid_close_usd")
+    clean = table.column(i).combine_chunks()
+    raw = bytearray(clean.buffers()[1].to_pybytes())
+    raw[0:16], raw[32:48] = b"\x05" * 16, b"\x07" * 16
+    dirty = pa.Array.from_buffers(clean.type, len(clean), [clean.buffers()[0], pa.py_buffer(bytes(raw))])
+    assert dirty.equals(clean)
+    assert content_hash_of("quotes", table.set_column(i, "yes_bid_close_usd", dirty)) == content_hash_of(
+        "quotes", table
+    )
+    for start in range(1, 4):
+        fresh = pa.Table.from_pylist(rows[start:], schema=spec.schema)
+        assert content_hash_of("quotes", table.combine_chunks()[start:]) == content_hash_of("quotes", fresh)
 
 
 def test_tables_without_event_date_partitions_have_one_hash() -> None:

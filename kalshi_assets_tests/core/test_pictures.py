@@ -47,6 +47,8 @@ def test_the_print_is_a_dashed_line_only_once_it_is_known():
 
 def test_nothing_to_draw_is_said():
     empty = np.array([])
-    words = "".join(draw(strikes=empty, bid=empty, ask=empty, repaired=empty, support=empty, probability=empty).itertext())
+    words = "".join(
+        draw(strikes=empty, bid=empty, ask=empty, repaired=empty, support=empty, probability=empty).itertext()
+    )
     assert "no quotes" in words
     assert "no distribution" in words

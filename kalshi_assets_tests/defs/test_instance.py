@@ -52,22 +52,6 @@ def test_a_range_is_recorded_partition_by_partition(instance):
     assert len(planned) == 1
 
 
-def test_check_results_of_single_dates_are_kept(instance):
-    run(instance, KEYS[0], KEYS[2])
-    with instance.event_log_storage.one_transaction():
-        for key, passed in zip(KEYS, (True, False, True), strict=True):
-            instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(check_name="gate", asset_key=dg.AssetKey("a"), passed=passed, partition=key)
-            )
-    spec = dg.AssetCheckKey(dg.AssetKey("a"), "gate")
-    records = instance.event_log_storage.get_asset_check_execution_history(spec, limit=10)
-    by_partition = {
-        r.event.dagster_event.event_specific_data.partition: r.event.dagster_event.event_specific_data.passed
-        for r in records
-    }
-    assert by_partition == {None: True, KEYS[0]: True, KEYS[1]: False, KEYS[2]: True}
-
-
 def test_an_error_inside_a_batch_stores_nothing_of_it(instance):
     key = dg.AssetKey("b")
     log = instance.event_log_storage

@@ -19,7 +19,7 @@ def market(ticker: str = "KXZZZ-26DEC-T0.3", **changes: Any) -> Body:
         "settlement_timer_seconds": 1800, "yes_bid_dollars": "0.4100", "yes_ask_dollars": "0.4300",
         "no_bid_dollars": "0.5700", "no_ask_dollars": "0.5900", "last_price_dollars": "0.4200",
         "volume_fp": "18042.75", "open_interest_fp": "4728.12", "notional_value_dollars": "1.0000",
-        "expiration_value": "", "strike_type": "greater", "floor_strike": Decimal("0.3"), "rules_primary": "Yes if more.",
+        "expiration_value": "", "strike_type": "greater", "floor_strike": Decimal("0.3"), "rules_primary": "If more.",
         "rules_secondary": "First print.", "price_level_structure": "linear_cent", "can_close_early": True,
         "settlement_bounds_type": "default", "exchange_index": 0,
         "price_ranges": [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.core.tables import TABLES
@@ -171,15 +171,18 @@ def test_boundary_twins_are_merged_and_the_earlier_table_wins() -> None:
 keys = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 8)), max_size=30)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(keys, max_size=4))
 def test_merging_agrees_with_a_dictionary(parts: list[list[tuple[str, int]]]) -> None:
     tables, expected, stamp = [], {}, 0
     for part in parts:
+        by_ticker: dict[str, list[Any]] = {}
         for ticker, minute in part:
             stamp += 1
             bid = f"0.{stamp:04d}"
-            tables.append(candle_table(ticker, [live_candle(60 * (minute + 1), bid=bid)], 60))
+            by_ticker.setdefault(ticker, []).append(live_candle(60 * (minute + 1), bid=bid))
             expected.setdefault((ticker, 60 * (minute + 1)), Decimal(bid))
+        tables += [candle_table(t, candles, 60) for t, candles in by_ticker.items()]
     merged = merge_candles(tables)
     got = {
         (r["ticker"], int(r["ts"].timestamp())): r["yes_bid_close_usd"]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from math import ceil
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.errors import UsageError
@@ -68,6 +68,7 @@ def test_windows_of_a_known_range() -> None:
 times = st.timedeltas(timedelta(0), timedelta(days=2000)).map(lambda passed: datetime(2021, 1, 1, tzinfo=UTC) + passed)
 
 
+@settings(deadline=None)
 @given(start=times, length=st.timedeltas(timedelta(microseconds=1), timedelta(days=40)),
        minutes=st.sampled_from(PERIODS_MIN), cap=st.sampled_from([100, 416, SINGLE_CAP]))  # fmt: skip
 def test_windows_cover_the_range_within_the_cap(start: datetime, length: timedelta, minutes: int, cap: int) -> None:
@@ -81,6 +82,7 @@ def test_windows_cover_the_range_within_the_cap(start: datetime, length: timedel
     assert len(parts) <= ceil((length.total_seconds() + 2) / ((cap - 1) * minutes * 60))
 
 
+@settings(deadline=None)
 @given(markets=st.integers(1, 400), hours=st.integers(1, 3000), minutes=st.sampled_from(PERIODS_MIN))
 def test_batches_respect_both_caps_and_are_not_wasteful(markets: int, hours: int, minutes: int) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)

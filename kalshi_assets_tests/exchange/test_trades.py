@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.core.tables import TABLES
@@ -44,6 +44,7 @@ def test_twins_count_once() -> None:
     assert sorted(table["trade_id"].to_pylist()) == ["a", "b"]
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(st.integers(0, 6), min_size=1, max_size=25).map(sorted),
     data=st.data(),

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.http import TokenBucket
@@ -28,6 +28,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.5, 500.0), capacity=st.floats(25.0, 900.0), requests=steps, overshoot=st.sampled_from([0, 0.013])
 )
@@ -48,6 +49,7 @@ def test_no_window_spends_more_than_its_budget(
             assert spent <= capacity + rate * (at - grants[i][0]) + 1e-3
 
 
+@settings(deadline=None)
 @given(rate=st.floats(1.0, 500.0), capacity=st.floats(20.0, 500.0), n=st.integers(1, 80))
 def test_a_busy_caller_waits_no_longer_than_the_budget_demands(rate: float, capacity: float, n: int) -> None:
     fake = FakeTime()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.errors import AuthenticationFailed, NotFound, RequestRefused
@@ -44,6 +44,7 @@ anything = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(anything)
 def test_no_body_breaks_the_parser(body: Any) -> None:
     refusal = parse_refusal(body)

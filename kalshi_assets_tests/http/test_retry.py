@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.http.retry import RetryPolicy, retry_after_s
@@ -32,12 +32,14 @@ def test_retry_after_in_both_forms(header: str | None, expected: float | None) -
     assert retry_after_s(header, NOW) == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_retry_after_never_fails_and_is_never_negative(header: str) -> None:
     seconds = retry_after_s(header, NOW)
     assert seconds is None or seconds >= 0
 
 
+@settings(deadline=None)
 @given(attempt=st.integers(1, 60), seed=st.integers(0, 1000))
 def test_backoff_is_jittered_below_a_doubling_bound(attempt: int, seed: int) -> None:
     policy = RetryPolicy(base_s=0.5, cap_s=8.0)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.http import ServerClock
@@ -26,6 +26,7 @@ def test_resync_without_a_measurement_changes_nothing() -> None:
     assert clock.now_ms() == 5000
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_an_unreadable_header_is_no_measurement(header: str) -> None:
     clock = ServerClock(lambda: 5.0)

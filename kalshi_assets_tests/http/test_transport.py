@@ -45,6 +45,11 @@ def test_numbers_with_a_fraction_arrive_as_decimals() -> None:
     assert body == {"floor_strike": Decimal("0.3"), "cap_strike": 4, "big": Decimal("0.1000000000000000055")}
 
 
+def test_escaped_pairs_are_text() -> None:
+    with scripted([Reply(200, b'{"x": "\\ud83d\\ude00"}')]) as (_, t):
+        assert t.get_json("/m") == {"x": "\U0001f600"}
+
+
 def test_query_and_headers_as_sent() -> None:
     with scripted([OK], prefix="/trade-api/v2") as (server, t):
         t.get_json("/markets", {"tickers": ["A", "B"], "cursor": None, "limit": 5, "list": "A,B"})
@@ -69,6 +74,8 @@ def test_query_and_headers_as_sent() -> None:
         Reply(200, b'{"cut": '),
         Reply(200, b'{"x": NaN}'),
         Reply(200, b"\xff\xfe\x00"),
+        Reply(200, b'{"half a pair": "\\ud83d"}'),
+        Reply(200, b'{"half a pair": "\xed\xa0\xbd"}'),
         Reply(200, b"[" * 100_000),
         Reply(abort=True),
         Reply(200, b"{}", {"Content-Length": "10", "Connection": "close"}),

@@ -9,9 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from kalshi_assets.store import lake as lake_module
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets_tests.store import writers
-from kalshi_assets_tests.store.rows import day, quote, table
+from kalshi_assets_tests.store.rows import day, macro, quote, table
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -49,19 +52,36 @@ def test_distinct_and_shared_partitions_and_whole_tables_raced_by_two_processes(
     assert rows.column("value").to_pylist() == [float(d) for d in range(21)]
 
 
-def test_a_writer_that_never_saw_the_other_still_merges(tmp_path: Path) -> None:
-    """The first commit of an empty unpartitioned table is where delta-rs alone would keep both."""
-    first, second = Lake(tmp_path), Lake(tmp_path)
-    from kalshi_assets_tests.store.rows import macro
+def values(root: Path) -> list[float]:
+    return Lake(root).read("macro_observations", history=True).column("value").to_pylist()
 
-    stale = second._tables.state
-    first.upsert("macro_observations", table("macro_observations", [macro(day(0), 0, 1.0)]), run_id="a")
-    first.upsert("macro_observations", table("macro_observations", [macro(day(0), 0, 1.0)]), run_id="a")
-    calls = iter([Lake(tmp_path).at({"macro_observations": 0})._tables.state])
-    second._tables.state = lambda name: next(calls, stale)(name)  # type: ignore[method-assign]
+
+def test_a_write_that_rests_on_a_stale_version_is_done_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first write to an empty table without partitions is where delta-rs alone would keep both."""
+    one = table("macro_observations", [macro(day(0), 0, 1.0)])
+    other = Lake(tmp_path)
+    other.upsert("macro_observations", one, run_id="a")
+    lake = Lake(tmp_path)
+    fresh = lake._tables.state
+    stale = iter([Lake(tmp_path).at({"macro_observations": 0})._tables.state])
+    monkeypatch.setattr(lake._tables, "state", lambda name: next(stale, fresh)(name))
     rows = [macro(day(0), 0, 2.0), macro(day(1), 0, 3.0)]
-    second.upsert("macro_observations", table("macro_observations", rows), run_id="b")
-    assert Lake(tmp_path).read("macro_observations", history=True).column("value").to_pylist() == [2.0, 3.0]
+    lake.upsert("macro_observations", table("macro_observations", rows), run_id="b")
+    assert values(tmp_path) == [2.0, 3.0]
+
+
+def test_a_table_that_another_creates_meanwhile_is_merged_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Lake(tmp_path)
+    plain = lake_module.create_table
+
+    def too_late(*args: Any) -> None:
+        monkeypatch.setattr(lake_module, "create_table", plain)
+        other.upsert("macro_observations", table("macro_observations", [macro(day(0), 0, 1.0)]), run_id="a")
+        plain(*args)
+
+    monkeypatch.setattr(lake_module, "create_table", too_late)
+    Lake(tmp_path).upsert("macro_observations", table("macro_observations", [macro(day(1), 0, 2.0)]), run_id="b")
+    assert values(tmp_path) == [1.0, 2.0]
 
 
 def test_kill_at_random_moments_leaves_old_or_new(tmp_path: Path) -> None:
@@ -71,10 +91,12 @@ def test_kill_at_random_moments_leaves_old_or_new(tmp_path: Path) -> None:
         ready = SPAWN.Event()
         child = SPAWN.Process(target=writers.rewrite_for_ever, args=(str(root), ready))
         child.start()
-        assert ready.wait(60)
-        time.sleep(rng.uniform(0.0, 0.4))
-        child.kill()
-        child.join()
+        try:
+            assert ready.wait(60)
+            time.sleep(rng.uniform(0.0, 0.4))
+        finally:
+            child.kill()
+            child.join()
         lake = Lake(root)
         rows = lake.read("quotes")
         counts = Counter(rows.column("event_date").to_pylist())

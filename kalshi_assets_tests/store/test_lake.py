@@ -312,3 +312,18 @@ def test_a_lost_race_is_bounded_and_waits_with_jitter(tmp_path: Path, monkeypatc
     assert len(waits) == 6
     assert all(0.5 * 0.01 * 2**i <= w <= 1.5 * 0.01 * 2**i for i, w in enumerate(waits))
     assert lake.read("quotes").num_rows == 0
+
+
+def test_an_address_goes_through_the_object_store(tmp_path: Path) -> None:
+    from kalshi_assets.store.snapshots import load_snapshot, record_snapshot
+    from kalshi_assets.store.sql import query
+
+    (tmp_path / "lake").mkdir()
+    lake = Lake(f"file://{tmp_path}/lake")
+    rows = table("quotes", [quote(day(0), 1, series=s) for s in ("KXU3", "odd/name")])
+    lake.replace("quotes", rows, scope=Scope([day(0)]), run_id="r")
+    assert not lake.replace("quotes", rows, scope=Scope([day(0)]), run_id="r").changed
+    assert lake.read("quotes").equals(rows)
+    assert query(lake, "select count(*) n from quotes").to_pylist() == [{"n": 2}]
+    snapshot_id = record_snapshot(lake, stage="quotes", run_id="r", code_version="1", config_hash="c")
+    assert load_snapshot(lake, snapshot_id).versions == {"quotes": 1}

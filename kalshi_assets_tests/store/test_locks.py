@@ -17,11 +17,13 @@ def test_a_home_has_one_holder_and_a_killed_one_holds_nothing(tmp_path: Path) ->
     ready = SPAWN.Event()
     child = SPAWN.Process(target=writers.sit_on, args=(str(home), ready))
     child.start()
-    assert ready.wait(60)
-    with pytest.raises(HomeInUse, match=f"in use by process {child.pid};"), hold_home(home):
-        pytest.fail("two holders")
-    child.kill()
-    child.join()
+    try:
+        assert ready.wait(60)
+        with pytest.raises(HomeInUse, match=f"in use by process {child.pid};"), hold_home(home):
+            pytest.fail("two holders")
+    finally:
+        child.kill()
+        child.join()
     assert (home / ".lock").read_text() == f"{child.pid}\n"
     with hold_home(home):
         pass

@@ -97,6 +97,12 @@ def test_recorded_versions_cannot_be_rewritten(lake: Lake) -> None:
     assert lake.read("event_market_map", history=True).equals(before)
 
 
+def test_of_two_effective_versions_the_greater_number_counts(lake: Lake) -> None:
+    rows = [{**fact(n, 100 + n), "version": f"v{n}", "effective_from": at(n)} for n in (2, 10)]
+    lake.upsert("event_market_map", table("event_market_map", rows), run_id="r")
+    assert seen(lake, 20) == [("E", "v10", at(110))]
+
+
 def test_a_foreign_version_is_refused_with_a_sentence(lake: Lake) -> None:
     row = {**fact(0, 100), "version": "2024a", "effective_from": at(0)}
     lake.upsert("event_market_map", table("event_market_map", [row]), run_id="r")

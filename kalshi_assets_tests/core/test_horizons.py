@@ -1,0 +1,100 @@
+"""The snapshot grid."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kalshi_assets.core.horizons import DAILY, HORIZONS, SNAPSHOTS, snapshot_grid
+from kalshi_assets.errors import DomainError
+
+NEW_YORK = ZoneInfo("America/New_York")
+SCHEMA = pa.schema([f for f in SNAPSHOTS if f.name not in ("horizon", "as_of")])
+
+
+def grid(release: datetime, listed: datetime | None, **options: Any) -> list[dict[str, Any]]:
+    row = {
+        "event_ticker": "E", "series_ticker": "KXCPI", "event_date": date(2026, 3, 11), "event_type": "CPI",
+        "release_time": release, "listed_at": listed, "mapping_version": "1",
+    }  # fmt: skip
+    rows: list[dict[str, Any]] = snapshot_grid(pa.Table.from_pylist([row], schema=SCHEMA), **options).to_pylist()
+    return rows
+
+
+RELEASE = datetime(2026, 3, 11, 12, 30, tzinfo=UTC)  # 08:30 in New York, three days after the clocks changed
+
+
+def test_named_horizons_are_what_they_say_and_no_purge_moves_them() -> None:
+    rows = {r["horizon"]: r for r in grid(RELEASE, None)}
+    assert set(rows) == set(HORIZONS)
+    assert rows["30d"]["as_of"] == RELEASE - timedelta(days=30)
+    assert rows["4h"]["as_of"] == RELEASE - timedelta(hours=4)
+    assert rows["5min"]["as_of"] == RELEASE - timedelta(minutes=5)
+    assert all(r["release_time"] == RELEASE and r["mapping_version"] == "1" for r in rows.values())
+
+
+def test_daily_is_every_new_york_midnight_from_listing_to_release_across_the_clock_change() -> None:
+    listed = datetime(2026, 3, 6, 15, 0, tzinfo=UTC)
+    found = [r["as_of"] for r in grid(RELEASE, listed) if r["horizon"] == DAILY]
+    assert found == [
+        datetime(2026, 3, 7, 5, 0, tzinfo=UTC), datetime(2026, 3, 8, 5, 0, tzinfo=UTC),
+        datetime(2026, 3, 9, 4, 0, tzinfo=UTC), datetime(2026, 3, 10, 4, 0, tzinfo=UTC),
+        datetime(2026, 3, 11, 4, 0, tzinfo=UTC),
+    ]  # fmt: skip
+
+
+def test_a_midnight_listing_is_included_and_a_midnight_release_is_not() -> None:
+    listed, release = datetime(2026, 1, 5, 5, 0, tzinfo=UTC), datetime(2026, 1, 7, 5, 0, tzinfo=UTC)
+    found = [r["as_of"] for r in grid(release, listed) if r["horizon"] == DAILY]
+    assert found == [listed, datetime(2026, 1, 6, 5, 0, tzinfo=UTC)]
+
+
+def test_an_event_of_unknown_listing_has_no_daily_grid_but_keeps_its_horizons() -> None:
+    assert {r["horizon"] for r in grid(RELEASE, None)} == set(HORIZONS)
+    assert all(r["horizon"] != DAILY for r in grid(RELEASE, RELEASE - timedelta(days=9), daily_grid=False))
+
+
+def test_listed_after_the_release_gives_no_daily_rows() -> None:
+    assert all(r["horizon"] != DAILY for r in grid(RELEASE, RELEASE + timedelta(days=2)))
+
+
+def test_columns_that_an_event_table_lacks_are_null() -> None:
+    bare = pa.table({k: [v] for k, v in {
+        "event_ticker": "E", "series_ticker": "S", "event_date": date(2026, 3, 11), "release_time": RELEASE,
+    }.items()})  # fmt: skip
+    assert snapshot_grid(bare).schema == SNAPSHOTS
+    assert snapshot_grid(bare)["listed_at"].null_count == len(HORIZONS)
+
+
+def test_an_event_without_a_release_is_refused() -> None:
+    bare = pa.table({"event_ticker": ["E"], "series_ticker": ["S"], "event_date": [date(2026, 3, 11)]})
+    with pytest.raises(DomainError, match="release_time"):
+        snapshot_grid(bare)
+    with pytest.raises(DomainError, match="release_time"):
+        snapshot_grid(bare.append_column("release_time", pa.nulls(1, pa.timestamp("us", "UTC"))))
+
+
+def test_no_events_no_snapshots() -> None:
+    assert snapshot_grid(SCHEMA.empty_table()).num_rows == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.datetimes(datetime(2021, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
+    st.timedeltas(timedelta(), timedelta(days=200)),
+)
+def test_against_the_calendar_day_by_day(release: datetime, life: timedelta) -> None:
+    listed = release - life
+    expected, day = [], listed.astimezone(NEW_YORK).date()
+    while day <= release.astimezone(NEW_YORK).date():
+        midnight = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)
+        if listed <= midnight < release:
+            expected.append(midnight)
+        day += timedelta(days=1)
+    assert [r["as_of"] for r in grid(release, listed) if r["horizon"] == DAILY] == expected
