@@ -8,7 +8,7 @@ were known by then. How old that may be belongs to ``staleness``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Records: TypeAlias = Any  # a structured array; numpy cannot type its fields
 
 MICRO = 1_000_000
 NO_PRICE, BAD_PRICE = -1, -2
@@ -28,6 +29,21 @@ _COLUMNS = (
     "ticker", "source", "period_s", "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd",
     "volume_contracts", "open_interest_contracts",
 )  # fmt: skip
+
+
+# One row of a quote index. Rows are records, so that a lookup touches one cache line and kernels take one array.
+QUOTE = np.dtype(
+    [
+        ("ts", np.int64),  # the instant that the row describes
+        ("known_at", np.int64),  # when it could be had
+        ("newest", np.int64),  # the row that an observer at this known_at would use
+        ("bid", np.int64),  # micro-dollars; NO_PRICE no bid, BAD_PRICE outside (0, 1)
+        ("ask", np.int64),  # the same for the ask
+        ("feed", np.int64),  # place of its feed (source and bar length)
+        ("volume", np.float64),  # contracts traded on its feed in the window that ends at known_at; NaN unknown
+        ("open_interest", np.float64),  # NaN unknown
+    ]
+)
 
 
 class QuoteIndex(NamedTuple):
@@ -38,29 +54,17 @@ class QuoteIndex(NamedTuple):
 
     Attributes:
         offsets: shape (n_contracts + 1,).
-        known_at: when each row could be had.
-        ts: what instant each row describes.
-        newest: row that an observer at this row's known_at would use (largest ts known by then).
-        bid: yes bid in micro-dollars; ``NO_PRICE`` no bid, ``BAD_PRICE`` outside (0, 1).
-        ask: yes ask in micro-dollars, same convention.
-        feed: feed (source and bar length) of the row.
+        known_at: ``known_at`` of each row once more, dense for the binary search.
+        rows: records of dtype ``QUOTE``.
         feed_carry_us: per feed, how long a quote counts at least after its last observation.
         feed_reports_changes: per feed, whether silence means no change.
-        volume: contracts traded on the row's feed in the window that ends at its known_at; NaN unknown.
-        open_interest: NaN unknown.
     """
 
     offsets: Ints
     known_at: Ints
-    ts: Ints
-    newest: Ints
-    bid: npt.NDArray[np.int32]
-    ask: npt.NDArray[np.int32]
-    feed: Ints
+    rows: Records
     feed_carry_us: Ints
     feed_reports_changes: npt.NDArray[np.bool_]
-    volume: Floats
-    open_interest: Floats
 
 
 def microseconds(column: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -92,7 +96,7 @@ def _numbers(column: pa.ChunkedArray, scale: int) -> tuple[Floats, npt.NDArray[n
     return values, np.isnan(values)
 
 
-def micro_prices(column: pa.ChunkedArray, empty_at: int) -> npt.NDArray[np.int32]:
+def micro_prices(column: pa.ChunkedArray, empty_at: int) -> Ints:
     """Prices as integer micro-dollars.
 
     Args:
@@ -108,7 +112,7 @@ def micro_prices(column: pa.ChunkedArray, empty_at: int) -> npt.NDArray[np.int32
         values, missing = _numbers(column, 6)
         units = np.rint(np.clip(np.where(missing, 0.0, values), -1e3, 1e3) * MICRO).astype(np.int64)
     price = np.where((units > 0) & (units < MICRO), units, BAD_PRICE)
-    return np.where(missing | (units == empty_at), NO_PRICE, price).astype(np.int32)
+    return np.where(missing | (units == empty_at), NO_PRICE, price).astype(np.int64)
 
 
 @compiled
@@ -126,7 +130,7 @@ def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:  # pra
 
 @compiled
 def _running_newest(
-    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: npt.NDArray[np.int32], ask: npt.NDArray[np.int32]
+    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints
 ) -> Ints:  # pragma: no cover - compiled
     """For each row the best row so far: latest ts, then feed rank (low wins), then known_at, then the tighter quote."""
     newest = np.empty(known_at.size, np.int64)
@@ -226,20 +230,14 @@ def index_quotes(
     ask = micro_prices(quotes["yes_ask_close_usd"], MICRO)
     volume, _ = _nan_where_missing(quotes["volume_contracts"])
     open_interest, _ = _nan_where_missing(quotes["open_interest_contracts"])
+    rows: Records = np.empty(known_at.size, QUOTE)
+    rows["ts"], rows["known_at"], rows["feed"] = ts, known_at, feed
+    rows["bid"], rows["ask"] = bid, ask
+    rows["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask)
     window = int(volume_window_s * 1e6)
-    return QuoteIndex(
-        offsets=offsets,
-        known_at=known_at,
-        ts=ts,
-        newest=_running_newest(offsets, known_at, ts, rank[feed], bid, ask),
-        bid=bid,
-        ask=ask,
-        feed=feed,
-        feed_carry_us=carry,
-        feed_reports_changes=reports_changes,
-        volume=_window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window),
-        open_interest=open_interest,
-    )
+    rows["volume"] = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
+    rows["open_interest"] = open_interest
+    return QuoteIndex(offsets, known_at, rows, carry, reports_changes)
 
 
 def _order(contract: Ints, known_at: Ints) -> Ints | None:

@@ -9,6 +9,7 @@ or a constant that it was compiled with, has changed.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -34,6 +35,18 @@ def _stamp(kernel: Any) -> Any:
     return kernel._cache._cache_file._source_stamp
 
 
+def _renewable(load: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
+    """Read a cache's index, or start anew: one that names a type which no longer exists cannot be read at all."""
+
+    def load_or_renew() -> dict[Any, Any]:
+        try:
+            return load()
+        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+            return {}
+
+    return load_or_renew
+
+
 def compiled(function: Kernel) -> Kernel:
     """Compile ``function`` to machine code on its first call.
 
@@ -46,9 +59,11 @@ def compiled(function: Kernel) -> Kernel:
     """
     kernel: Any = numba.njit(cache=True)(function)
     rests_on = tuple(
-        (name, _stamp(value) if isinstance(value, Dispatcher) else value)
+        (name, _stamp(value) if isinstance(value, Dispatcher) else repr(value))  # NaN equals only its text
         for name, value in _globals_used(function)
         if isinstance(value, Dispatcher | int | float | str | tuple)
     )
-    kernel._cache._cache_file._source_stamp = (_stamp(kernel), rests_on)
+    cache_file = kernel._cache._cache_file
+    cache_file._source_stamp = (_stamp(kernel), rests_on)
+    cache_file._load_index = _renewable(cache_file._load_index)
     return cast("Kernel", kernel)

@@ -21,14 +21,14 @@ from kalshi_assets.core.contracts import spec_version, weakest_resolution
 from kalshi_assets.core.directions import UNRESOLVED
 from kalshi_assets.core.distances import N_DISTANCES, lagged_distances
 from kalshi_assets.core.horizons import SNAPSHOTS
-from kalshi_assets.core.ladder import MINUS, PLUS, workspace_capacity
-from kalshi_assets.core.live_quotes import UNKNOWN_TIME, SpecIndex, contracts_workspace, known_contracts
+from kalshi_assets.core.ladder import MINUS, PLUS
+from kalshi_assets.core.live_quotes import SPEC, UNKNOWN_TIME, SpecIndex, known_contracts
 from kalshi_assets.core.quality import FLAGS, GATE_REASONS, PASSED, QualityGates
 from kalshi_assets.core.rungs import RUNG_NUMBERS, RungRows
 from kalshi_assets.core.snapshots import Instants, Rules
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, StalePolicy
 from kalshi_assets.core.tables import DISTANCES, TABLES, TEXT, TIME
-from kalshi_assets.core.tails import TAIL_POLICIES, max_edges
+from kalshi_assets.core.tails import TAIL_POLICIES
 from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
@@ -149,9 +149,11 @@ def _ladders(specs: pa.Table) -> _Ladders:
     resolved = ~unresolved & (tick > 0.0) & (lo < hi) & ((lo != MINUS) | (hi != PLUS))
     offsets = np.searchsorted(event, np.arange(len(events) + 1)).astype(np.int64)
     by_ticker = np.lexsort((contract, event)).astype(np.int64)
-    index = SpecIndex(
-        offsets, known_at[order], until[order], lo, hi, contract, np.asarray(resolved, np.bool_), tick, by_ticker
-    )
+    rows = np.empty(contract.size, SPEC)
+    rows["known_at"], rows["until"] = known_at[order], until[order]
+    rows["lo"], rows["hi"], rows["contract"] = lo, hi, contract
+    rows["resolved"], rows["tick"] = resolved, tick
+    index = SpecIndex(offsets, rows, by_ticker)
     return _Ladders(events, tickers, specs, index)
 
 
@@ -178,11 +180,13 @@ def _spec_versions(ladders: _Ladders, event: Ints, as_of: Ints) -> tuple[Ints, l
         if rows.size == 0:
             continue
         specs = np.arange(ladders.index.offsets[e], ladders.index.offsets[e + 1])
-        instants = np.unique(ladders.index.known_at[specs])
+        instants = np.unique(ladders.index.rows["known_at"][specs])
         seen = np.searchsorted(instants, as_of[rows], side="right") - 1
         for k in np.unique(seen[seen >= 0]).tolist():
             t = instants[k]
-            held = specs[(ladders.index.known_at[specs] <= t) & (t < ladders.index.until[specs])].tolist()
+            held = specs[
+                (ladders.index.rows["known_at"][specs] <= t) & (t < ladders.index.rows["until"][specs])
+            ].tolist()
             weakest = weakest_resolution([sources[i] or "none" for i in held], [confidences[i] or "none" for i in held])
             step[rows[seen == k]] = len(versions)
             versions.append((spec_version(ids[i] for i in held), *weakest))
@@ -244,7 +248,7 @@ def _evaluate(
 ) -> _Evaluation:
     instants, specs = _instants(ladders, snapshots, config, lags_us), ladders.index
     n, total = snapshots.num_rows, instants.event.size
-    known = known_contracts(instants.event[:n], instants.as_of[:n], specs)
+    known = known_contracts(instants.event[:n], instants.as_of[:n], specs.offsets, specs.rows)
     offsets = np.concatenate([[0], np.cumsum(known)]).astype(np.int64)
     rows = int(offsets[-1])
     rungs = RungRows(
@@ -257,10 +261,8 @@ def _evaluate(
     ticks, numbers = np.empty(total), np.empty((total, len(kernel.NUMBERS)))
     counts = np.empty((total, len(kernel.COUNTS)), np.int64)
     widest = int(np.diff(specs.offsets).max(initial=1))
-    capacity = workspace_capacity(widest)
-    at = contracts_workspace(widest, quotes.feed_carry_us.size)
-    scratch = kernel.scratch_arrays(capacity, max_edges(capacity), config.max_support_points)
-    laws = kernel.evaluate(instants, specs, quotes, _rules(config), at, scratch, ticks, numbers, counts, rungs)
+    scratch = kernel.scratch_arrays(widest, quotes.feed_carry_us.size, config.max_support_points)
+    laws = kernel.evaluate(instants, specs, quotes, _rules(config), scratch, ticks, numbers, counts, rungs)
     return _Evaluation(ticks, numbers, counts, rungs, *laws)
 
 

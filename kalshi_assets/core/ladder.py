@@ -26,10 +26,10 @@ MINUS, PLUS = -(1 << 60), 1 << 60
 
 THRESHOLDS, BINS, MIXED, UNSOLVED = 0, 1, 2, 3
 
-# Rows of the integer and real workspaces, shape (rows, capacity).
-(CUT, U, V, B, A, ENDS, LOW_INT, HIGH_INT, BETWEEN_LO, BETWEEN_HI) = range(10)
+# Rows of the integer and real workspaces, shape (rows, capacity). The first four hold the live contracts.
+(LO, HI, BID, ASK, CUT, U, V, B, A, ENDS, LOW_INT, HIGH_INT, BETWEEN_LO, BETWEEN_HI) = range(14)
 (S, LOW, HIGH, TARGET, WEIGHT, BLOCKS, SIZE, P, SCRATCH) = (0, 1, 2, 3, 4, 5, 10, 11, 12)
-INT_ROWS, REAL_ROWS = 10, 14
+INT_ROWS, REAL_ROWS = 14, 14
 
 
 def workspace_capacity(max_contracts: int) -> int:
@@ -188,28 +188,19 @@ def _solve_mixed(
 
 @compiled
 def solve_ladder(
-    lo: Ints,
-    hi: Ints,
-    bid: Ints,
-    ask: Ints,
-    n: int,
-    max_spread: int,
-    tick: int,
-    ints: Ints,
-    reals: Floats,
-    free: npt.NDArray[np.bool_],
+    n: int, max_spread: int, tick: int, ints: Ints, reals: Floats, free: npt.NDArray[np.bool_]
 ) -> tuple[int, int, int, int, bool, float, int]:  # pragma: no cover - compiled
     """Repair one ladder.
 
     Args:
-        lo: first lattice index that pays, or ``MINUS``; shape (>= n,), contracts sorted by (lo, hi).
-        hi: one past the last that pays, or ``PLUS``.
-        bid: bids in micro-dollars, 0 where there is none.
-        ask: asks in micro-dollars, 1_000_000 where there is none.
         n: number of live contracts, each with at least one finite end.
         max_spread: widest spread in micro-dollars whose mid is a target.
         tick: price tick in micro-dollars.
-        ints: workspace, shape (INT_ROWS, capacity); receives ``CUT``.
+        ints: workspace, shape (INT_ROWS, capacity). Rows ``LO`` and ``HI`` give
+            each contract's first paying lattice index (or ``MINUS``) and one
+            past its last (or ``PLUS``), sorted by both; ``BID`` and ``ASK``
+            its quote in micro-dollars, 0 and 1_000_000 where a side is
+            missing. Receives ``CUT``.
         reals: workspace, shape (REAL_ROWS, capacity); receives ``S``, ``LOW``, ``HIGH``.
         free: workspace, shape (capacity,).
 
@@ -218,6 +209,7 @@ def solve_ladder(
         distance of the bins' mids from a sum of one, overlapping ranges). First is -1 without any target.
         Bounds of incoherent quotes are dropped: envelopes are then 0 and 1.
     """
+    lo, hi, bid, ask = ints[LO], ints[HI], ints[BID], ints[ASK]
     m = collect_cutpoints(lo, hi, n, ints[CUT])
     thresholds, single_cells, ranges = True, True, 0
     for i in range(n):

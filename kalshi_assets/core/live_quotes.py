@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
-from kalshi_assets.core.asof import BAD_PRICE, QuoteIndex, last_known
+from kalshi_assets.core.asof import BAD_PRICE, Records, last_known
 from kalshi_assets.core.compiled import compiled
-from kalshi_assets.core.ladder import MINUS, PLUS
+from kalshi_assets.core.ladder import ASK, BID, HI, LO
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -24,67 +24,73 @@ Floats = npt.NDArray[np.float64]
 UNKNOWN_TIME = -(1 << 62)
 
 
+# One contract spec, as kernels see it.
+SPEC = np.dtype(
+    [
+        ("known_at", np.int64),  # when the version became known, microseconds
+        ("until", np.int64),  # when the next version of the same contract became known
+        ("lo", np.int64),  # first paying lattice index, or MINUS
+        ("hi", np.int64),  # one past the last paying index, or PLUS
+        ("contract", np.int64),  # the contract's place in the quote index
+        ("resolved", np.bool_),  # the predicate is known and says something
+        ("tick", np.float64),  # lattice step
+    ]
+)
+
+# One known contract at one instant: the workspace of a ladder, in strike order.
+CONTRACT = np.dtype(
+    [
+        ("spec", np.int64),  # row of the spec index
+        ("row", np.int64),  # row of the quote index, -1 without a quote
+        ("alive", np.bool_),  # the quote counts
+        ("bid", np.int64),  # micro-dollars; 0 without a live bid
+        ("ask", np.int64),  # micro-dollars; 1_000_000 without a live ask
+        ("age_s", np.float64),  # since last observed
+        ("permitted_s", np.float64),
+        ("volume", np.float64),
+        ("open_interest", np.float64),
+        ("spread", np.float64),  # dollars, NaN unless alive
+        ("width", np.float64),  # scratch
+    ]
+)
+
+
 class SpecIndex(NamedTuple):
-    """Contract specs as flat arrays, sorted by (event, lo, hi, ticker); rows of event e lie behind ``offsets``.
+    """Contract specs, sorted by (event, lo, hi, ticker).
 
     Attributes:
-        offsets: shape (n_events + 1,).
-        known_at: when the version became known, microseconds.
-        until: when the next version of the same contract became known.
-        lo: first paying lattice index, or ``MINUS``.
-        hi: one past the last paying index, or ``PLUS``.
-        contract: the contract's place in the quote index.
-        resolved: the predicate is known and says something.
-        tick: lattice step.
+        offsets: shape (n_events + 1,); specs of event e are ``offsets[e]:offsets[e + 1]``.
+        rows: records of dtype ``SPEC``.
         by_ticker: rows of each event in ticker order.
     """
 
     offsets: Ints
-    known_at: Ints
-    until: Ints
-    lo: Ints
-    hi: Ints
-    contract: Ints
-    resolved: npt.NDArray[np.bool_]
-    tick: Floats
+    rows: Records
     by_ticker: Ints
 
 
-class Contracts(NamedTuple):
-    """Workspace of one ladder at one instant.
-
-    The first block has one entry a known contract in strike order, the second
-    one a live contract. Prices are micro-dollars with open sides at 0 and 1 USD.
-    """
-
-    spec: Ints
-    row: Ints
-    alive: npt.NDArray[np.bool_]
-    age_s: Floats
-    permitted_s: Floats
-    volume: Floats
-    open_interest: Floats
-    width: Floats
-
-    lo: Ints
-    hi: Ints
-    bid: Ints
-    ask: Ints
-    spread: Floats
-
-    feed_seen: Ints
-
-
 class Known(NamedTuple):
-    """Counts over the contracts known at an instant; see ``find_quotes``."""
+    """What is known at an instant; see ``find_quotes``.
+
+    Attributes:
+        n: known contracts.
+        resolved: those with a settlement predicate.
+        quoted: resolved ones with any quote row.
+        tick: the ladder's lattice step.
+        mixed_lattice: contracts disagree about it.
+        first: place of the first resolved contract in strike order, -1 without any.
+        last: place of the last one.
+        specs_known_at: greatest known_at of the specs.
+        quotes_known_at: greatest known_at of the quotes.
+    """
 
     n: int
     resolved: int
     quoted: int
     tick: float
     mixed_lattice: bool
-    least_end: int
-    most_end: int
+    first: int
+    last: int
     specs_known_at: int
     quotes_known_at: int
 
@@ -96,115 +102,128 @@ class Live(NamedTuple):
     n: int
     two_sided: int
     flags: int
-    least_end: int
-    most_end: int
-
-
-def contracts_workspace(capacity: int, n_feeds: int) -> Contracts:
-    """A workspace for ladders of at most ``capacity`` contracts."""
-    n = max(capacity, 1)
-    spec, row, lo, hi, bid, ask = (np.empty(n, np.int64) for _ in range(6))
-    age, permitted, volume, open_interest, width, spread = (np.empty(n) for _ in range(6))
-    alive, feed_seen = np.empty(n, np.bool_), np.empty(max(n_feeds, 1), np.int64)
-    return Contracts(
-        spec, row, alive, age, permitted, volume, open_interest, width, lo, hi, bid, ask, spread, feed_seen
-    )
 
 
 @compiled
-def known_contracts(event: Ints, as_of: Ints, specs: SpecIndex) -> Ints:  # pragma: no cover - compiled
+def known_contracts(event: Ints, as_of: Ints, offsets: Ints, specs: Records) -> Ints:  # pragma: no cover - compiled
     """Number of contracts known at each (event, as_of): specs with known_at <= as_of < until."""
     count = np.zeros(event.size, np.int64)
     for s in range(event.size):
         if event[s] >= 0:
-            for j in range(specs.offsets[event[s]], specs.offsets[event[s] + 1]):
-                count[s] += specs.known_at[j] <= as_of[s] < specs.until[j]
+            for j in range(offsets[event[s]], offsets[event[s] + 1]):
+                count[s] += specs[j].known_at <= as_of[s] < specs[j].until
     return count
 
 
 @compiled
-def median(values: Floats, n: int) -> float:  # pragma: no cover - compiled
-    """Median of the finite values among the first n; NaN without any."""
-    kept = np.sort(values[:n][np.isfinite(values[:n])])
-    middle = kept.size // 2
-    if kept.size == 0:
+def median(values: Floats, n: int, scratch: Floats) -> float:  # pragma: no cover - compiled
+    """Median of the finite values among the first n; NaN without any.
+
+    Insertion sort: contracts come in strike order, along which ages, spreads
+    and volumes change slowly, and ladders are short.
+    """
+    size = 0
+    for i in range(n):
+        value = values[i]
+        if not math.isfinite(value):
+            continue
+        k = size
+        while k > 0 and scratch[k - 1] > value:
+            scratch[k] = scratch[k - 1]
+            k -= 1
+        scratch[k] = value
+        size += 1
+    if size == 0:
         return math.nan
-    return float(kept[middle] if kept.size % 2 else 0.5 * (kept[middle - 1] + kept[middle]))
+    middle = size // 2
+    return float(scratch[middle] if size % 2 else 0.5 * (scratch[middle - 1] + scratch[middle]))
 
 
 @compiled
 def find_quotes(
-    event: int, as_of: int, specs: SpecIndex, quotes: QuoteIndex, volume_window: int, at: Contracts
-) -> Known:  # pragma: no cover - compiled
+    start: int, stop: int, as_of: int, specs: Records, quote_offsets: Ints, quote_known_at: Ints, quotes: Records,
+    volume_window: int, at: Records, feed_seen: Ints,
+) -> Known:  # pragma: no cover - compiled  # fmt: skip
     """The contracts known at ``as_of`` and the newest quote row that was known of each.
 
-    Fills ``spec``, ``row`` (-1 without one), ``volume``, ``open_interest`` and
-    ``feed_seen``: when each feed last reported on any contract of the ladder.
+    Args:
+        start: first spec of the event.
+        stop: one past its last.
+        as_of: microseconds.
+        specs: records of dtype ``SPEC``.
+        quote_offsets: ``QuoteIndex.offsets``.
+        quote_known_at: ``QuoteIndex.known_at``.
+        quotes: records of dtype ``QUOTE``.
+        volume_window: microseconds.
+        at: records of dtype ``CONTRACT`` to fill: spec, row, volume, open interest.
+        feed_seen: receives when each feed last reported on any contract of the ladder.
     """
     n, resolved, quoted = 0, 0, 0
-    least, most, tick, mixed = PLUS, MINUS, math.nan, False
+    first, last, tick, mixed = -1, -1, math.nan, False
     specs_known, quotes_known = UNKNOWN_TIME, UNKNOWN_TIME
-    at.feed_seen[:] = UNKNOWN_TIME
-    start, stop = (specs.offsets[event], specs.offsets[event + 1]) if event >= 0 else (0, 0)
+    feed_seen[:] = UNKNOWN_TIME
     for j in range(start, stop):
-        if not specs.known_at[j] <= as_of < specs.until[j]:
+        spec = specs[j]
+        if not spec.known_at <= as_of < spec.until:
             continue
-        at.spec[n] = j
-        at.row[n] = -1
-        at.volume[n] = math.nan
-        at.open_interest[n] = math.nan
-        specs_known = max(specs_known, specs.known_at[j])
-        if specs.resolved[j]:
+        here = at[n]
+        here.spec = j
+        here.row = -1
+        here.volume = math.nan
+        here.open_interest = math.nan
+        specs_known = max(specs_known, spec.known_at)
+        if spec.resolved:
             resolved += 1
-            mixed = mixed or (tick != specs.tick[j] and not math.isnan(tick))
-            tick = specs.tick[j]
-            for end in (specs.lo[j], specs.hi[j]):
-                if end not in (MINUS, PLUS):
-                    least, most = min(least, end), max(most, end)
-            c = specs.contract[j]
-            found = last_known(quotes.known_at, quotes.offsets[c], quotes.offsets[c + 1], as_of)
+            mixed = mixed or (tick != spec.tick and not math.isnan(tick))
+            tick = spec.tick
+            first, last = n if first < 0 else first, n
+            c = spec.contract
+            found = last_known(quote_known_at, quote_offsets[c], quote_offsets[c + 1], as_of)
             if found >= 0:
-                i = quotes.newest[found]
-                at.row[n] = i
+                i = quotes[found].newest
+                quote = quotes[i]
+                here.row = i
                 quoted += 1
-                feed = quotes.feed[i]
-                at.feed_seen[feed] = max(at.feed_seen[feed], quotes.ts[i])
-                quotes_known = max(quotes_known, quotes.known_at[i])
+                feed_seen[quote.feed] = max(feed_seen[quote.feed], quote.ts)
+                quotes_known = max(quotes_known, quote.known_at)
                 # the row's window has passed without another row of its feed: nothing traded since
-                idle = as_of - quotes.known_at[i] >= volume_window and not math.isnan(quotes.volume[i])
-                at.volume[n] = 0.0 if idle else quotes.volume[i]
-                at.open_interest[n] = quotes.open_interest[i]
+                idle = as_of - quote.known_at >= volume_window and not math.isnan(quote.volume)
+                here.volume = 0.0 if idle else quote.volume
+                here.open_interest = quote.open_interest
         n += 1
-    return Known(n, resolved, quoted, tick, mixed, least, most, specs_known, quotes_known)
+    return Known(n, resolved, quoted, tick, mixed, first, last, specs_known, quotes_known)
 
 
 @compiled
 def keep_live(
-    n: int, as_of: int, cutoff_us: float, specs: SpecIndex, quotes: QuoteIndex, at: Contracts
-) -> Live:  # pragma: no cover - compiled
+    n: int, as_of: int, cutoff_us: float, specs: Records, quotes: Records, feed_carry_us: Ints,
+    feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, at: Records, ints: Ints,
+) -> Live:  # pragma: no cover - compiled  # fmt: skip
     """Of the contracts found, those whose quote is young enough and has a price on at least one side.
 
-    Fills ``age_s`` (since last observed), ``permitted_s``, ``alive`` and the
-    live block.
+    Fills the rest of ``at`` and, for the live ones, rows ``LO``, ``HI``,
+    ``BID`` and ``ASK`` of the ladder's workspace ``ints``.
     """
     fresh, live, two_sided, flags = 0, 0, 0, 0
-    least, most = PLUS, MINUS
     for k in range(n):
-        at.alive[k] = False
-        at.age_s[k] = math.nan
-        at.permitted_s[k] = math.nan
-        i = at.row[k]
-        if i < 0:
+        here = at[k]
+        here.alive = False
+        here.bid = 0
+        here.ask = 1_000_000
+        here.age_s = math.nan
+        here.permitted_s = math.nan
+        here.spread = math.nan
+        if here.row < 0:
             continue
-        feed = quotes.feed[i]
-        seen = at.feed_seen[feed] if quotes.feed_reports_changes[feed] else quotes.ts[i]
-        at.age_s[k] = (as_of - seen) / 1e6
-        permitted = max(cutoff_us, float(quotes.feed_carry_us[feed]))
-        at.permitted_s[k] = permitted / 1e6
+        quote = quotes[here.row]
+        seen = feed_seen[quote.feed] if feed_reports_changes[quote.feed] else quote.ts
+        here.age_s = (as_of - seen) / 1e6
+        permitted = max(cutoff_us, float(feed_carry_us[quote.feed]))
+        here.permitted_s = permitted / 1e6
         if as_of - seen > permitted:
             continue
         fresh += 1
-        bid, ask = quotes.bid[i], quotes.ask[i]
+        bid, ask = quote.bid, quote.ask
         if BAD_PRICE in (bid, ask):
             flags |= q.FLAG_PRICE
         if bid < 0 and ask < 0:
@@ -213,15 +232,13 @@ def keep_live(
             two_sided += 1
             if bid > ask:
                 flags |= q.FLAG_CROSSED
-        j = at.spec[k]
-        at.alive[k] = True
-        at.lo[live] = specs.lo[j]
-        at.hi[live] = specs.hi[j]
-        at.bid[live] = bid if bid > 0 else 0
-        at.ask[live] = ask if ask > 0 else 1_000_000
-        at.spread[live] = max(at.ask[live] - at.bid[live], 0) / 1e6
-        for end in (specs.lo[j], specs.hi[j]):
-            if end not in (MINUS, PLUS):
-                least, most = min(least, end), max(most, end)
+        here.alive = True
+        here.bid = max(bid, 0)
+        here.ask = ask if ask > 0 else 1_000_000
+        here.spread = max(here.ask - here.bid, 0) / 1e6
+        ints[LO, live] = specs[here.spec].lo
+        ints[HI, live] = specs[here.spec].hi
+        ints[BID, live] = here.bid
+        ints[ASK, live] = here.ask
         live += 1
-    return Live(fresh, live, two_sided, flags, least, most)
+    return Live(fresh, live, two_sided, flags)

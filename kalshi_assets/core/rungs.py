@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.asof import QuoteIndex
+from kalshi_assets.core.asof import Records
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.ladder import MINUS, PLUS
-from kalshi_assets.core.live_quotes import UNKNOWN_TIME, Contracts, SpecIndex
+from kalshi_assets.core.live_quotes import UNKNOWN_TIME
 from kalshi_assets.core.tails import survival_at
 
 Ints = npt.NDArray[np.int64]
@@ -83,56 +83,66 @@ def _bound(x: int, cut: Ints, m: int, values: Floats, upper: bool) -> float:  # 
 
 @compiled
 def contract_band(
-    k: int, specs: SpecIndex, quotes: QuoteIndex, at: Contracts, cut: Ints, m: int, low: Floats, high: Floats
+    lo: int, hi: int, bid: int, ask: int, cut: Ints, m: int, low: Floats, high: Floats
 ) -> tuple[float, float]:  # pragma: no cover - compiled
-    """Range that all quotes together leave to known contract k; for overlapping ranges an outer bound."""
-    j = at.spec[k]
-    lo, hi = specs.lo[j], specs.hi[j]
-    top = min(_bound(lo, cut, m, high, True) - _bound(hi, cut, m, low, False), 1.0)
-    bottom = max(_bound(lo, cut, m, low, False) - _bound(hi, cut, m, high, True), 0.0)
-    if at.alive[k]:
-        i = at.row[k]
-        top = min(top, quotes.ask[i] / 1e6 if quotes.ask[i] > 0 else 1.0)
-        bottom = max(bottom, quotes.bid[i] / 1e6 if quotes.bid[i] > 0 else 0.0)
+    """Range that all quotes together leave to a contract; for overlapping ranges an outer bound.
+
+    Args:
+        lo: first paying lattice index, or ``MINUS``.
+        hi: one past the last, or ``PLUS``.
+        bid: its own bid in micro-dollars, 0 without one.
+        ask: its own ask, 1_000_000 without one.
+        cut: the ladder's cutpoints.
+        m: their number.
+        low: lower envelope of the survival at the cutpoints.
+        high: upper envelope.
+    """
+    top = min(_bound(lo, cut, m, high, True) - _bound(hi, cut, m, low, False), ask / 1e6)
+    bottom = max(_bound(lo, cut, m, low, False) - _bound(hi, cut, m, high, True), bid / 1e6)
     return bottom, top
 
 
 @compiled
 def write_rungs(
-    s: int, event: int, as_of: int, n: int, specs: SpecIndex, quotes: QuoteIndex, at: Contracts,
+    out: int, start: int, stop: int, as_of: int, n: int, by_ticker: Ints, specs: Records, quotes: Records, at: Records,
     max_spread: int, price_tick: int, solved: bool, feasible: bool, cut: Ints, m: int, low: Floats, high: Floats,
-    edges: Ints, law: Floats, n_edges: int, rows: RungRows,
+    edges: Ints, law: Floats, n_edges: int,
+    rung_spec: Ints, rung_rank: Ints, rung_numbers: Floats, rung_known_at: Ints,
 ) -> None:  # pragma: no cover - compiled  # fmt: skip
-    """Write the rungs of snapshot ``s``; ``n`` contracts are known, in ``at``."""
-    out = rows.offsets[s]
-    start, stop = (specs.offsets[event], specs.offsets[event + 1]) if event >= 0 else (0, 0)
+    """Write the known contracts of one snapshot (``n`` records in ``at``) in ticker order, from row ``out`` on."""
     for t in range(start, stop):
-        j = specs.by_ticker[t]
-        if not specs.known_at[j] <= as_of < specs.until[j]:
+        j = by_ticker[t]
+        if not specs[j].known_at <= as_of < specs[j].until:
             continue
-        k = _first_after(at.spec, n, j) - 1
-        rung = rows.numbers[out]
+        place, top = 0, n - 1
+        while place < top:
+            middle = (place + top) // 2
+            if at[middle].spec < j:
+                place = middle + 1
+            else:
+                top = middle
+        here = at[place]
+        rung = rung_numbers[out]
         rung[:] = math.nan
-        rows.spec[out], rows.rank[out], rows.known_at[out] = j, k, UNKNOWN_TIME
-        i = at.row[k]
-        if i >= 0:
-            rows.known_at[out] = quotes.known_at[i]
-            rung[_AGE] = (as_of - quotes.ts[i]) / 1e6
-            bid, ask = quotes.bid[i], quotes.ask[i]
-            if bid > 0:
-                rung[_BID] = bid / 1e6
-            if ask > 0:
-                rung[_ASK] = ask / 1e6
-            if at.alive[k]:
-                bottom, top = max(bid, 0), ask if ask > 0 else 1_000_000
+        rung_spec[out], rung_rank[out], rung_known_at[out] = j, place, UNKNOWN_TIME
+        if here.row >= 0:
+            quote = quotes[here.row]
+            rung_known_at[out] = quote.known_at
+            rung[_AGE] = (as_of - quote.ts) / 1e6
+            if quote.bid > 0:
+                rung[_BID] = quote.bid / 1e6
+            if quote.ask > 0:
+                rung[_ASK] = quote.ask / 1e6
+            if here.alive:
                 rung[_WEIGHT] = 0.0
-                if top - bottom <= max_spread:
-                    rung[_MID] = (top + bottom) / 2e6
-                    rung[_WEIGHT] = 1e6 / max(top - bottom, price_tick)
-        if solved and specs.resolved[j]:
-            rung[_REPAIRED] = law_probability(specs.lo[j], specs.hi[j], edges, law, n_edges)
+                if here.ask - here.bid <= max_spread:
+                    rung[_MID] = (here.ask + here.bid) / 2e6
+                    rung[_WEIGHT] = 1e6 / max(here.ask - here.bid, price_tick)
+        if solved and specs[j].resolved:
+            lo, hi = specs[j].lo, specs[j].hi
+            rung[_REPAIRED] = law_probability(lo, hi, edges, law, n_edges)
             if feasible:
-                band_low, band_high = contract_band(k, specs, quotes, at, cut, m, low, high)
+                band_low, band_high = contract_band(lo, hi, here.bid, here.ask, cut, m, low, high)
                 rung[_BAND_LOW] = min(band_low, rung[_REPAIRED])
                 rung[_BAND_HIGH] = max(band_high, rung[_REPAIRED])
         out += 1

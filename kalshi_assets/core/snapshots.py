@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
-from kalshi_assets.core.asof import QuoteIndex
+from kalshi_assets.core.asof import QuoteIndex, Records
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.ladder import (
+    ASK,
+    BID,
     BINS,
     CUT,
+    HI,
     HIGH,
     INT_ROWS,
+    LO,
     LOW,
-    MINUS,
-    PLUS,
     REAL_ROWS,
     TARGET,
     THRESHOLDS,
@@ -31,13 +33,14 @@ from kalshi_assets.core.ladder import (
     WEIGHT,
     S,
     solve_ladder,
+    workspace_capacity,
 )
-from kalshi_assets.core.live_quotes import UNKNOWN_TIME, Contracts, SpecIndex, find_quotes, keep_live, median
+from kalshi_assets.core.live_quotes import CONTRACT, UNKNOWN_TIME, SpecIndex, find_quotes, keep_live, median
 from kalshi_assets.core.moments import N_MOMENTS, lattice_value, law_mean, law_moments, law_pmf, law_quantile
 from kalshi_assets.core.rungs import RungRows, contract_band, law_probability, write_rungs
 from kalshi_assets.core.staleness import cutoff_minutes
 from kalshi_assets.core.tables import MOMENTS, QUANTILES
-from kalshi_assets.core.tails import STEP, TRUNCATE, close_tails, survival_at
+from kalshi_assets.core.tails import STEP, TRUNCATE, close_tails, max_edges, survival_at
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -106,20 +109,6 @@ class Rules(NamedTuple):
     max_points: int
 
 
-class Fit(NamedTuple):
-    """A solved ladder; see ``ladder.solve_ladder``. ``solved`` is False when there is no curve."""
-
-    solved: bool
-    kind: int
-    m: int
-    first: int
-    last: int
-    feasible: bool
-    off_one: float
-    overlaps: int
-    n_edges: int
-
-
 class Repair(NamedTuple):
     """What the repair took: probability moved (l1, l2), dollars outside the quotes, violations before and after."""
 
@@ -132,69 +121,59 @@ class Repair(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Arrays that every snapshot reuses."""
+    """Arrays that every snapshot reuses.
 
+    Attributes:
+        at: known contracts, records of dtype ``CONTRACT``.
+        feed_seen: when each feed last reported.
+        sorting: for medians.
+        ints: workspace of the ladder.
+        reals: workspace of the ladder.
+        free: workspace of the ladder.
+        edges: of the law under the tail policy (``step`` where the policy truncates).
+        law: its survival.
+        other_edges: of a second law.
+        other_law: its survival.
+        tail_ints: for closing tails.
+        tail_reals: for closing tails.
+        points: lattice points of a mass function.
+        mass: their masses.
+    """
+
+    at: Records
+    feed_seen: Ints
+    sorting: Floats
     ints: Ints
     reals: Floats
     free: npt.NDArray[np.bool_]
     edges: Ints
     law: Floats
-    band_edges: Ints
-    band_law: Floats
+    other_edges: Ints
+    other_law: Floats
     tail_ints: Ints
     tail_reals: Floats
     points: Ints
     mass: Floats
 
 
-def scratch_arrays(capacity: int, edge_capacity: int, max_points: int) -> Scratch:
-    """Scratch for ladders whose workspaces need ``capacity`` columns and whose laws need ``edge_capacity`` edges."""
-    points = max_points + edge_capacity
+def scratch_arrays(max_contracts: int, n_feeds: int, max_points: int) -> Scratch:
+    """Scratch for ladders of at most ``max_contracts`` contracts."""
+    capacity = workspace_capacity(max_contracts)
+    n_edges = max_edges(capacity)
+    points = max_points + n_edges
     return Scratch(
+        np.empty(max(max_contracts, 1), CONTRACT), np.empty(max(n_feeds, 1), np.int64), np.empty(max(max_contracts, 1)),
         np.empty((INT_ROWS, capacity), np.int64), np.empty((REAL_ROWS, capacity)), np.empty(capacity, np.bool_),
-        np.empty(edge_capacity, np.int64), np.empty(edge_capacity),
-        np.empty(edge_capacity, np.int64), np.empty(edge_capacity),
-        np.empty((2, edge_capacity), np.int64), np.empty((4, edge_capacity)),
-        np.empty(points, np.int64), np.empty(points),
+        np.empty(n_edges, np.int64), np.empty(n_edges), np.empty(n_edges, np.int64), np.empty(n_edges),
+        np.empty((2, n_edges), np.int64), np.empty((4, n_edges)), np.empty(points, np.int64), np.empty(points),
     )  # fmt: skip
 
 
 @compiled
-def _close(fit: Fit, curve: Floats, first: int, last: int, policy: int, x: Scratch, edges: Ints, law: Floats) -> int:
-    """Close a curve on the fitted cutpoints under a tail policy."""  # pragma: no cover - compiled
-    return close_tails(
-        x.ints[CUT],
-        curve,
-        x.reals[LOW],
-        x.reals[HIGH],
-        fit.m,
-        first,
-        last,
-        policy,
-        edges,
-        law,
-        x.tail_ints,
-        x.tail_reals,
-    )
-
-
-@compiled
-def _fit(at: Contracts, n: int, rules: Rules, x: Scratch) -> Fit:  # pragma: no cover - compiled
-    """Solve the ladder of the live contracts and close its tails (under ``step`` where the policy truncates)."""
-    kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
-        at.lo, at.hi, at.bid, at.ask, n, rules.max_spread, rules.price_tick, x.ints, x.reals, x.free
-    )
-    solved = kind != UNSOLVED and first >= 0
-    fit = Fit(solved, kind, m, first, last, feasible, off_one, overlaps, 0)
-    if not solved:
-        return fit
-    policy = STEP if rules.policy == TRUNCATE else rules.policy
-    n_edges = _close(fit, x.reals[S], first, last, policy, x, x.edges, x.law)
-    return Fit(solved, kind, m, first, last, feasible, off_one, overlaps, n_edges)
-
-
-@compiled
-def _measure(at: Contracts, n: int, fit: Fit, max_spread: int, x: Scratch) -> Repair:  # pragma: no cover - compiled
+def _measure(
+    n: int, kind: int, m: int, first: int, last: int, max_spread: int, ints: Ints, reals: Floats,
+    edges: Ints, law: Floats, n_edges: int,
+) -> Repair:  # pragma: no cover - compiled  # fmt: skip
     """Compare the live contracts' quotes with their repaired probabilities.
 
     Violations are rises between neighbouring mids of a threshold ladder, one
@@ -202,44 +181,45 @@ def _measure(at: Contracts, n: int, fit: Fit, max_spread: int, x: Scratch) -> Re
     """
     cost, l1, l2, moved = 0.0, 0.0, 0.0, 0
     for k in range(n):
-        p = law_probability(at.lo[k], at.hi[k], x.edges, x.law, fit.n_edges)
-        low, high = at.bid[k] / 1e6, at.ask[k] / 1e6
+        p = law_probability(ints[LO, k], ints[HI, k], edges, law, n_edges)
+        low, high = ints[BID, k] / 1e6, ints[ASK, k] / 1e6
         cost += max(low - p, p - high, 0.0)
-        if at.ask[k] - at.bid[k] <= max_spread:
+        if ints[ASK, k] - ints[BID, k] <= max_spread:
             shift = abs(p - 0.5 * (low + high))
             l1 += shift
             l2 += shift * shift
             moved += shift > 1e-9
     before, magnitude = moved, l1
-    if fit.kind == THRESHOLDS:
+    if kind == THRESHOLDS:
         before, magnitude, previous = 0, 0.0, math.inf
-        for k in range(fit.m):
-            if x.reals[WEIGHT, k] > 0.0:
-                rise = x.reals[TARGET, k] - previous
+        for k in range(m):
+            if reals[WEIGHT, k] > 0.0:
+                rise = reals[TARGET, k] - previous
                 if rise > 1e-12:
                     before += 1
                     magnitude += rise
-                previous = x.reals[TARGET, k]
-    elif fit.kind == BINS:
-        before, magnitude = int(fit.off_one > 1e-9), 0.0
+                previous = reals[TARGET, k]
+    elif kind == BINS:
+        before, magnitude = int(moved > 0), 0.0
     after = 0
-    for k in range(fit.first + 1, fit.last + 1):
-        after += x.reals[S, k] > x.reals[S, k - 1] + 1e-12
+    for k in range(first + 1, last + 1):
+        after += reals[S, k] > reals[S, k - 1] + 1e-12
     return Repair(cost if cost > 1e-9 else 0.0, l1, math.sqrt(l2), magnitude, before, after)
 
 
 @compiled
 def _median_width(
-    n: int, specs: SpecIndex, quotes: QuoteIndex, at: Contracts, fit: Fit, x: Scratch
+    n: int, specs: Records, at: Records, cut: Ints, m: int, low: Floats, high: Floats, sorting: Floats
 ) -> float:  # pragma: no cover - compiled
     """Median, over the known contracts, of the interval that all quotes together leave open."""
-    found = 0
     for k in range(n):
-        if specs.resolved[at.spec[k]]:
-            low, high = contract_band(k, specs, quotes, at, x.ints[CUT], fit.m, x.reals[LOW], x.reals[HIGH])
-            at.width[found] = high - low
-            found += 1
-    return median(at.width, found)
+        here = at[k]
+        here.width = math.nan
+        spec = specs[here.spec]
+        if spec.resolved:
+            bottom, top = contract_band(spec.lo, spec.hi, here.bid, here.ask, cut, m, low, high)
+            here.width = top - bottom
+    return median(at.width, n, sorting)
 
 
 @compiled
@@ -254,35 +234,29 @@ def _threshold(stated: float, which: int, cut: Ints, m: int, tick: float) -> flo
 
 
 @compiled
-def _describe(
-    fit: Fit, edges: Ints, law: Floats, n_edges: int, tick: float, rules: Rules, x: Scratch, row: Floats
-) -> None:  # pragma: no cover - compiled
-    """Moments, quantiles, tail probabilities and bands of a closed law."""
+def _describe(edges: Ints, law: Floats, n_edges: int, tick: float, row: Floats) -> None:  # pragma: no cover - compiled
+    """Moments, quantiles and tail probabilities of a closed law; the thresholds are already in ``row``."""
     law_moments(edges, law, n_edges, tick, row)
     for k in range(len(_LEVELS)):
         row[_QUANTILE + k] = lattice_value(law_quantile(edges, law, n_edges, _LEVELS[k]), tick)
     for k in range(3):
         row[_TAIL_P + k] = survival_at(math.ceil(row[_THRESHOLD + k] / tick - 1e-9), edges, law, n_edges)
-    row[_TAIL_LOW] = 1.0 - x.reals[S, fit.first]
-    row[_TAIL_HIGH] = x.reals[S, fit.last]
-    if not fit.feasible:
-        return
-    policy = STEP if rules.policy == TRUNCATE else rules.policy
-    for side in range(2):
-        envelope = x.reals[HIGH] if side else x.reals[LOW]
-        if rules.policy == TRUNCATE:  # `edges` is the other pair of arrays, which must survive until the law is stored
-            size = _close(fit, envelope, 0, fit.m - 1, policy, x, x.edges, x.law)
-            mean, middle = law_mean(x.edges, x.law, size, tick), law_quantile(x.edges, x.law, size, 0.5)
-        else:
-            size = _close(fit, envelope, 0, fit.m - 1, policy, x, x.band_edges, x.band_law)
-            mean = law_mean(x.band_edges, x.band_law, size, tick)
-            middle = law_quantile(x.band_edges, x.band_law, size, 0.5)
-        centre = lattice_value(middle, tick)
-        # the estimate lies in its own band, also where a tail policy is not monotone in the mids
-        if side:
-            row[_MEAN_LOW + 1], row[_MEDIAN_LOW + 1] = max(mean, row[_MEAN]), max(centre, row[_MEDIAN])
-        else:
-            row[_MEAN_LOW], row[_MEDIAN_LOW] = min(mean, row[_MEAN]), min(centre, row[_MEDIAN])
+
+
+@compiled
+def _widen_band(
+    side: int, edges: Ints, law: Floats, n_edges: int, tick: float, row: Floats
+) -> None:  # pragma: no cover - compiled
+    """Write one end of the bands of mean and median from the law at that end of the envelope.
+
+    The estimate lies in its own band, also where a tail policy is not monotone in the mids.
+    """
+    mean = law_mean(edges, law, n_edges, tick)
+    middle = lattice_value(law_quantile(edges, law, n_edges, 0.5), tick)
+    if side == 0:
+        row[_MEAN_LOW], row[_MEDIAN_LOW] = min(mean, row[_MEAN]), min(middle, row[_MEDIAN])
+    else:
+        row[_MEAN_LOW + 1], row[_MEDIAN_LOW + 1] = max(mean, row[_MEAN]), max(middle, row[_MEDIAN])
 
 
 @compiled
@@ -296,7 +270,7 @@ def _grown(support: Ints, mass: Floats, used: int, size: int) -> tuple[Ints, Flo
 
 @compiled
 def evaluate(
-    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, at: Contracts, x: Scratch,
+    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
     ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows,
 ) -> tuple[Ints, Ints, Floats]:  # pragma: no cover - compiled  # fmt: skip
     """Evaluate snapshots; see ``distribution.build_distributions`` for what the numbers mean.
@@ -306,101 +280,140 @@ def evaluate(
         specs: known contracts.
         quotes: their quotes.
         rules: limits and choices.
-        at: workspace of one ladder.
         x: scratch.
         ticks: receives each snapshot's lattice step, shape (n,).
         numbers: receives ``NUMBERS``, shape (n, len(NUMBERS)); NaN missing.
         counts: receives ``COUNTS``, shape (n, len(COUNTS)).
-        rungs: receives the contracts of the first ``rungs.offsets.size - 1`` snapshots.
+        rungs: receives the contracts of the first ``rungs.offsets.size - 1`` snapshots. Those
+            after them serve as laws to compare with, and get no moments.
 
     Returns:
         Offsets, lattice indices and masses of the snapshots' mass functions; empty for a gated snapshot.
     """
     n_snapshots = instants.event.size
+    n_described = rungs.offsets.size - 1
     offsets = np.zeros(n_snapshots + 1, np.int64)
     support, mass = np.empty(1024, np.int64), np.empty(1024)
-    cut = x.ints[CUT]
+    # kernels take plain arrays: handing a whole tuple to each would cost more than what most of them do
+    event_of, as_of_all, release_all, listed_all = instants.event, instants.as_of, instants.release, instants.listed
+    spec_rows, quote_rows = specs.rows, quotes.rows
+    at, ints, reals, sorting = x.at, x.ints, x.reals, x.sorting
+    edges, law, other_edges, other_law = x.edges, x.law, x.other_edges, x.other_law
+    cut, curve, low, high = ints[CUT], reals[S], reals[LOW], reals[HIGH]
+    closing = STEP if rules.policy == TRUNCATE else rules.policy
     for s in range(n_snapshots):
         offsets[s + 1] = offsets[s]
         row, count = numbers[s], counts[s]
         row[:] = math.nan
-        event, as_of, release = instants.event[s], instants.as_of[s], instants.release[s]
+        event, as_of = event_of[s], as_of_all[s]
+        start = specs.offsets[event] if event >= 0 else 0
+        stop = specs.offsets[event + 1] if event >= 0 else 0
 
-        known = find_quotes(event, as_of, specs, quotes, rules.volume_window, at)
-        minutes = math.nan if release == UNKNOWN_TIME else (release - as_of) / 6e7
-        proxy = q.liquidity(median(at.volume, known.n), median(at.open_interest, known.n))
-        cutoff_us = cutoff_minutes(minutes, instants.multiplier[s], proxy, rules.stale) * 6e7
-        live = keep_live(known.n, as_of, cutoff_us, specs, quotes, at)
-        gate = q.quote_gate(
-            known.n, known.resolved, known.quoted, live.fresh, live.n, rules.min_coverage, rules.min_contracts
+        known = find_quotes(
+            start,
+            stop,
+            as_of,
+            spec_rows,
+            quotes.offsets,
+            quotes.known_at,
+            quote_rows,
+            rules.volume_window,
+            at,
+            x.feed_seen,
         )
-        if instants.listed[s] != UNKNOWN_TIME and as_of < instants.listed[s]:
+        n = known.n
+        minutes = math.nan if release_all[s] == UNKNOWN_TIME else (release_all[s] - as_of) / 6e7
+        proxy = q.liquidity(median(at.volume, n, sorting), median(at.open_interest, n, sorting))
+        cutoff_us = cutoff_minutes(minutes, instants.multiplier[s], proxy, rules.stale) * 6e7
+        live = keep_live(
+            n, as_of, cutoff_us, spec_rows, quote_rows, quotes.feed_carry_us, quotes.feed_reports_changes, x.feed_seen,
+            at, ints,
+        )  # fmt: skip
+        gate = q.quote_gate(
+            n, known.resolved, known.quoted, live.fresh, live.n, rules.min_coverage, rules.min_contracts
+        )
+        if listed_all[s] != UNKNOWN_TIME and as_of < listed_all[s]:
             gate = q.NOT_LISTED
         elif known.mixed_lattice:
             gate = q.MIXED_LATTICE
-        spread = median(at.spread, live.n)
-        permitted = median(at.permitted_s, known.n)
-        for k in range(known.n):
-            at.width[k] = at.age_s[k] / at.permitted_s[k]
-        age_share = median(at.width, known.n)
-        coverage = live.n / known.n if known.n > 0 else 0.0
+        spread = median(at.spread, n, sorting)
+        permitted = median(at.permitted_s, n, sorting)
+        for k in range(n):
+            at[k].width = at[k].age_s / at[k].permitted_s
+        age_share = median(at.width, n, sorting)
+        coverage = live.n / n if n > 0 else 0.0
 
-        fit = Fit(False, UNSOLVED, 0, -1, -1, True, 0.0, 0, 0)
+        kind, m, first, last, feasible, off_one, overlaps = UNSOLVED, 0, -1, -1, True, 0.0, 0
         if live.n > 0 and not known.mixed_lattice:
-            fit = _fit(at, live.n, rules, x)
-        width, violation = spread, 0.0
-        if fit.solved:
-            repair = _measure(at, live.n, fit, rules.max_spread, x)
-            violation = repair.magnitude + fit.off_one
+            kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
+                live.n, rules.max_spread, rules.price_tick, ints, reals, x.free
+            )
+        solved = kind != UNSOLVED and first >= 0
+        width, violation, n_edges = spread, 0.0, 0
+        count[_PRE], count[_POST] = 0, 0
+        if solved:
+            n_edges = close_tails(cut, curve, low, high, m, first, last, closing, edges, law, x.tail_ints, x.tail_reals)
+            repair = _measure(live.n, kind, m, first, last, rules.max_spread, ints, reals, edges, law, n_edges)
+            violation = repair.magnitude + off_one
             row[_COST], row[_L1], row[_L2] = repair.cost, repair.l1, repair.l2
-            row[_MAGNITUDE], row[_RENORM] = repair.magnitude, fit.off_one
+            row[_MAGNITUDE], row[_RENORM] = repair.magnitude, off_one
             count[_PRE], count[_POST] = repair.before, repair.after
-            if fit.feasible:  # contradictory quotes leave only their own spreads
-                width = _median_width(known.n, specs, quotes, at, fit, x)
-        else:
-            count[_PRE], count[_POST] = 0, 0
+            if feasible:  # contradictory quotes leave only their own spreads
+                width = _median_width(n, spec_rows, at, cut, m, low, high, sorting)
         if gate == q.PASSED:
-            if not fit.solved:
-                gate = q.TOO_LARGE if fit.kind == UNSOLVED and fit.m > 0 else q.WIDE
+            if not solved:
+                gate = q.TOO_LARGE if kind == UNSOLVED and m > 0 else q.WIDE
             elif row[_COST] > rules.max_cost:
                 gate = q.INFEASIBLE
             elif width > rules.max_width + 1e-9:
                 gate = q.WIDE
         for k in range(3):
-            row[_THRESHOLD + k] = _threshold(instants.thresholds[s, k], k, cut, fit.m, known.tick)
-        if s < rungs.offsets.size - 1:
+            row[_THRESHOLD + k] = _threshold(instants.thresholds[s, k], k, cut, m, known.tick)
+        if s < n_described:
             write_rungs(
-                s, event, as_of, known.n, specs, quotes, at, rules.max_spread, rules.price_tick, fit.solved,
-                fit.feasible, cut, fit.m, x.reals[LOW], x.reals[HIGH], x.edges, x.law, fit.n_edges, rungs,
+                rungs.offsets[s], start, stop, as_of, n, specs.by_ticker, spec_rows, quote_rows, at, rules.max_spread,
+                rules.price_tick, solved, feasible, cut, m, low, high, edges, law, n_edges,
+                rungs.spec, rungs.rank, rungs.numbers, rungs.known_at,
             )  # fmt: skip
 
         flags = live.flags
-        if gate == q.PASSED:
-            edges, law, n_edges = x.edges, x.law, fit.n_edges
-            if rules.policy == TRUNCATE:
-                edges, law = x.band_edges, x.band_law
-                n_edges = _close(fit, x.reals[S], fit.first, fit.last, TRUNCATE, x, edges, law)
-            if n_edges == 0:
+        final_edges, final_law, n_final = edges, law, n_edges
+        if gate == q.PASSED and rules.policy == TRUNCATE:
+            final_edges, final_law = other_edges, other_law
+            n_final = close_tails(
+                cut, curve, low, high, m, first, last, TRUNCATE, other_edges, other_law, x.tail_ints, x.tail_reals
+            )
+            if n_final == 0:
                 gate = q.NO_INTERIOR
-            else:
-                size = law_pmf(edges, law, n_edges, rules.max_points, x.points, x.mass)
-                need = offsets[s] + size
-                if need > support.size:
-                    support, mass = _grown(support, mass, offsets[s], 2 * need)
-                support[offsets[s] : need] = x.points[:size]
-                mass[offsets[s] : need] = x.mass[:size]
-                offsets[s + 1] = need
-                if edges[n_edges - 1] - edges[0] > rules.max_points:
-                    flags |= q.FLAG_COARSE
-                _describe(fit, edges, law, n_edges, known.tick, rules, x, row)
+        if gate == q.PASSED:
+            size = law_pmf(final_edges, final_law, n_final, rules.max_points, x.points, x.mass)
+            need = offsets[s] + size
+            if need > support.size:
+                support, mass = _grown(support, mass, offsets[s], 2 * need)
+            for k in range(size):
+                support[offsets[s] + k] = x.points[k]
+                mass[offsets[s] + k] = x.mass[k]
+            offsets[s + 1] = need
+            if final_edges[n_final - 1] - final_edges[0] > rules.max_points:
+                flags |= q.FLAG_COARSE
+            if s < n_described:
+                _describe(final_edges, final_law, n_final, known.tick, row)
+                row[_TAIL_LOW], row[_TAIL_HIGH] = 1.0 - curve[first], curve[last]
                 if max(row[_TAIL_LOW], row[_TAIL_HIGH]) > rules.max_width:
                     flags |= q.FLAG_TAIL
+                if feasible:
+                    for side in range(2):
+                        n_other = close_tails(
+                            cut, high if side else low, low, high, m, 0, m - 1, closing, other_edges, other_law,
+                            x.tail_ints, x.tail_reals,
+                        )  # fmt: skip
+                        _widen_band(side, other_edges, other_law, n_other, known.tick, row)
 
         total, proxy_term, constraint_term = q.score(
             coverage, spread, 2.0 * rules.max_width, age_share, proxy, violation
         )
         row[_COVERAGE], row[_SPREAD], row[_MISSING] = coverage, spread, 1.0 - coverage
-        row[_AGE] = median(at.age_s, known.n)
+        row[_AGE] = median(at.age_s, n, sorting)
         row[_CUTOFF] = cutoff_us / 1e6 if math.isnan(permitted) else permitted
         row[_PROXY] = proxy_term
         row[_CONSTRAINT] = constraint_term if live.n > 0 else 0.0
@@ -409,14 +422,14 @@ def evaluate(
         flags |= q.FLAG_COVERAGE if coverage < rules.good_coverage else 0
         flags |= q.FLAG_STALE if age_share > 1.0 else 0
         flags |= q.FLAG_FEW if live.n < rules.min_contracts else 0
-        flags |= q.FLAG_UNRESOLVED if known.resolved < known.n or known.n == 0 else 0
-        flags |= q.FLAG_BINS if fit.overlaps > 0 else 0
-        flags |= 0 if fit.feasible else q.FLAG_ARBITRAGE
+        flags |= q.FLAG_UNRESOLVED if known.resolved < n or n == 0 else 0
+        flags |= q.FLAG_BINS if overlaps > 0 else 0
+        flags |= 0 if feasible else q.FLAG_ARBITRAGE
         flags |= q.FLAG_WIDE if width > rules.max_width + 1e-9 else 0
-        count[_N], count[_LIVE], count[_TWO] = known.n, live.n, live.two_sided
-        count[_GATE], count[_FLAGS], count[_ARBITRAGE] = gate, flags, not fit.feasible
-        count[_LEFT] = live.least_end == PLUS or live.least_end > known.least_end
-        count[_RIGHT] = live.most_end == MINUS or live.most_end < known.most_end
+        count[_N], count[_LIVE], count[_TWO] = n, live.n, live.two_sided
+        count[_GATE], count[_FLAGS], count[_ARBITRAGE] = gate, flags, not feasible
+        count[_LEFT] = known.first < 0 or not at[known.first].alive
+        count[_RIGHT] = known.last < 0 or not at[known.last].alive
         count[_KNOWN] = max(known.specs_known_at, known.quotes_known_at)
         count[_NEWEST] = known.quotes_known_at
     last = offsets[n_snapshots]

@@ -2,7 +2,7 @@
 
 A row is never turned into Python objects. Each price column is a code into the
 few distinct prices that occur, each code has its JSON text ready, key and all,
-and a page is one element-wise join of those texts. Caps, tiers and parameters
+and a block of rows is one element-wise join of those texts. Caps, tiers and parameters
 are the routes' business.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,10 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.emulator.fixed_point import count_texts, price_texts, unscaled
+from kalshi_assets.emulator.fixed_point import MICRO, count_texts, price_texts, unscaled
+from kalshi_assets.errors import ArchiveError
 
 LIVE, HISTORICAL = "live", "historical"
 DAY_MINUTES = 1440
+
+_BLOCK_ROWS = 4096
+_BLOCKS_KEPT = 64
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _QUOTE = ("open", "high", "low", "close")
@@ -70,18 +75,24 @@ class CandleBook:
         )
         self._ends: npt.NDArray[np.int64] = np.asarray(table["end_period_ts"].to_numpy(), np.int64)
         columns = [unscaled(table[name]) for name in _COLUMNS]
-        distinct = np.unique(np.concatenate([np.unique(values) for values, _ in columns]))
-        texts = price_texts(distinct)
+        # Prices are few: each gets a code, found through a table over every micro-dollar up to one dollar.
+        occurs = np.zeros(MICRO + 1, np.bool_)
+        for name, (values, _) in zip(_COLUMNS, columns, strict=True):
+            if len(values) and not 0 <= values.min() <= values.max() <= MICRO:
+                raise ArchiveError(f"Candlesticks hold a {name} outside 0 to 1 dollar. Correct the archive.")
+            occurs[values] = True
+        texts = price_texts(np.flatnonzero(occurs))
         self._prices = texts.to_pylist()
-        absent = len(distinct)
+        code = (np.cumsum(occurs) - 1).astype(np.int32)
+        absent = np.int32(len(self._prices))
         self._codes = {
-            name: np.where(valid, np.searchsorted(distinct, values), absent).astype(np.int32)
-            for name, (values, valid) in zip(_COLUMNS, columns, strict=True)
+            name: np.where(valid, code[values], absent) for name, (values, valid) in zip(_COLUMNS, columns, strict=True)
         }
         self._volume = unscaled(table["volume"])[0]
         self._open_interest = unscaled(table["open_interest"])[0]
         self._spans = _spans(table)
         self._pieces = {tier: _pieces(texts, tier) for tier in (LIVE, HISTORICAL)}
+        self._block = lru_cache(maxsize=_BLOCKS_KEPT)(self._rendered)
 
     def window(self, ticker: str, period: int, start: int, end: int) -> Span:
         """Rows of a contract with start <= end of period <= end, both ends in; (i, i) where there are none."""
@@ -91,13 +102,7 @@ class CandleBook:
 
     def texts(self, spans: Sequence[Span], tier: str) -> list[str]:
         """The rows of each span as the inside of a JSON array, without its brackets."""
-        sizes = [hi - lo for lo, hi in spans]
-        if not sum(sizes):
-            return [""] * len(spans)
-        rows = np.concatenate([np.arange(lo, hi) for lo, hi in spans])
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), self._rows(rows, tier)), ",")
-        return [str(text) for text in joined.to_pylist()]
+        return [self._text(lo, hi, tier) for lo, hi in spans]
 
     def latest(self, ticker: str, at: float | None = None) -> Latest | None:
         """The last candle of a contract that ended by ``at`` (the last of all without it), of any period."""
@@ -150,7 +155,22 @@ class CandleBook:
             open_interest=str(count_texts(self._open_interest[row : row + 1])[0]),
         )
 
-    def _rows(self, rows: npt.NDArray[np.int64], tier: str) -> pa.Array:
+    def _text(self, lo: int, hi: int, tier: str) -> str:
+        parts = []
+        for number in range(lo // _BLOCK_ROWS, -(-hi // _BLOCK_ROWS)):
+            text, offsets = self._block(tier, number)
+            first = number * _BLOCK_ROWS
+            start, end = max(lo - first, 0), min(hi - first, _BLOCK_ROWS)
+            parts.append(text[offsets[start] : offsets[end]])
+        return b"".join(parts)[:-1].decode()
+
+    def _rendered(self, tier: str, number: int) -> tuple[bytes, npt.NDArray[np.int32]]:
+        """(text, offsets) of a block of rows, each row with a comma behind it.
+
+        Pages are short and a reader walks through neighbouring contracts, so rows are rendered by the
+        block, and the blocks in use are kept.
+        """
+        rows = slice(number * _BLOCK_ROWS, min((number + 1) * _BLOCK_ROWS, len(self._ends)))
         suffix = "_fp" if tier == LIVE else ""
         prices = [
             pc.take(pieces, pa.array(self._codes[name][rows]))
@@ -164,11 +184,14 @@ class CandleBook:
             count_texts(self._volume[rows]),
             f'","open_interest{suffix}":"',
             count_texts(self._open_interest[rows]),
-            '"}',
+            '"},',
             "",
         )
-        # Absent keys are left out on the live tier, so an object may begin with the comma of its second key.
-        return pc.replace_substring(text, "{,", "{") if tier == LIVE else text
+        if tier == LIVE:
+            # Absent keys are left out, so an object may begin with the comma of its second key.
+            text = pc.replace_substring(text, "{,", "{")
+        _, offsets, content = text.buffers()
+        return content.to_pybytes(), np.frombuffer(offsets, np.int32, len(text) + 1, 4 * text.offset)
 
 
 def next_boundary(start: int, period: int) -> int:

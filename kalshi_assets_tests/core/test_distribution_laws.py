@@ -149,9 +149,10 @@ def test_a_thousand_contracts_are_one_ladder_and_a_thousand_overlapping_ranges_a
 
 
 def test_a_fine_lattice_under_a_coarse_ladder_stays_short() -> None:
-    rows = [
-        contract(f"B{k}", "between", 90_000.0 + 250 * k, 90_249.99 + 250 * k, series="KXBTC") for k in range(4)
-    ] + [contract("HI", "greater_or_equal", 91_000.0, series="KXBTC"), contract("LO", "less", None, 90_000.0, series="KXBTC")]
+    rows = [contract(f"B{k}", "between", 90_000.0 + 250 * k, 90_249.99 + 250 * k, series="KXBTC") for k in range(4)] + [
+        contract("HI", "greater_or_equal", 91_000.0, series="KXBTC"),
+        contract("LO", "less", None, 90_000.0, series="KXBTC"),
+    ]
     prices = [(0.19, 0.21)] * 4 + [(0.09, 0.11)] * 2
     quotes = [quote(c["ticker"], *p) for c, p in zip(rows, prices, strict=True)]
     found = build(rows, quotes, event_type="CRYPTO").distributions.to_pylist()[0]

@@ -29,7 +29,7 @@ def seen(found: QuoteIndex, contract: int, minutes: int) -> int | None:
     """The bid in cents that an observer uses at a minute."""
     at = int(minute(minutes).timestamp()) * 1_000_000
     row = last_known(found.known_at, found.offsets[contract], found.offsets[contract + 1], at)
-    return None if row < 0 else int(found.bid[found.newest[row]]) // 10_000
+    return None if row < 0 else int(found.rows["bid"][found.rows["newest"][row]]) // 10_000
 
 
 def test_the_newest_row_known_at_the_time() -> None:
@@ -73,10 +73,10 @@ def test_volume_is_a_window_of_the_rows_own_feed() -> None:
         quote("A", 0.1, 0.2, at=minute(24 * 60 + 6), volume=None),
     ]
     found = index(rows)
-    finest = found.feed == found.feed[0]
-    assert found.volume[finest][:3].tolist() == [5.0, 12.0, 8.0]
-    assert np.isnan(found.volume[finest][3])
-    assert found.volume[~finest].tolist() == [100.0]
+    volume, finest = found.rows["volume"], found.rows["feed"] == found.rows["feed"][0]
+    assert volume[finest][:3].tolist() == [5.0, 12.0, 8.0]
+    assert np.isnan(volume[finest][3])
+    assert volume[~finest].tolist() == [100.0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,9 @@ def test_a_missing_column_is_named() -> None:
         index_quotes(quotes_table([]).drop_columns("known_at"), pa.array(["A"]))
 
 
-row = st.tuples(st.sampled_from("AB"), st.integers(0, 12), st.integers(0, 12), st.sampled_from([0, 60, 3600]), st.integers(1, 98))
+row = st.tuples(
+    st.sampled_from("AB"), st.integers(0, 12), st.integers(0, 12), st.sampled_from([0, 60, 3600]), st.integers(1, 98)
+)
 
 
 @settings(deadline=None)

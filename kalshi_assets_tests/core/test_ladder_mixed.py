@@ -31,9 +31,7 @@ def project(u: Ints, v: Ints, lower: Ints, upper: Ints, target: Ints, weight: In
 def test_a_range_and_two_thresholds_by_hand() -> None:
     # above a at 0.8, above b at 0.3, between a and b at 0.4: equal weights share the 0.1 that does not fit in thirds
     u, v = np.array([1, 2, 1]), np.array([3, 3, 2])
-    found = project(
-        u, v, np.zeros(3), np.full(3, 1_000_000), np.array([800_000, 300_000, 400_000]), np.ones(3), 2
-    )
+    found = project(u, v, np.zeros(3), np.full(3, 1_000_000), np.array([800_000, 300_000, 400_000]), np.ones(3), 2)
     assert found == pytest.approx([0.8 - 0.1 / 3, 0.3 + 0.1 / 3], abs=1e-10)
 
 

@@ -101,9 +101,7 @@ def test_it_is_the_projection_onto_monotone_curves_inside_the_quotes(
     assert found == pytest.approx(oracle, abs=1e-8)
 
 
-def repaired(
-    cuts: list[int], quotes: list[tuple[int, int]], max_spread: int = 100_000
-) -> tuple[Floats, bool]:
+def repaired(cuts: list[int], quotes: list[tuple[int, int]], max_spread: int = 100_000) -> tuple[Floats, bool]:
     bid, ask = np.array(quotes, np.int64).T
     curve, feasible = repair_survival(
         np.array([0, len(cuts)]), np.array(cuts, np.int64), bid, ask, max_mid_spread=max_spread
@@ -119,9 +117,7 @@ def test_a_wide_quote_only_bounds_and_the_curve_is_straight_across_it() -> None:
 
 def test_where_bounds_bar_the_straight_line_the_curve_bends_at_them_only() -> None:
     # straight from 0.9 to 0.1 over four steps would be 0.7 at step one, but the ask there is 0.5
-    curve, _ = repaired(
-        [0, 1, 2, 3, 4], [(900_000, 900_000), (0, 500_000), (0, ONE), (0, ONE), (100_000, 100_000)]
-    )
+    curve, _ = repaired([0, 1, 2, 3, 4], [(900_000, 900_000), (0, 500_000), (0, ONE), (0, ONE), (100_000, 100_000)])
     step = 0.4 / 3
     assert curve == pytest.approx([0.9, 0.5, 0.5 - step, 0.5 - 2 * step, 0.1])
 
