@@ -23,7 +23,7 @@ demo: install ## run the whole graph on simulated prices and print a verdict
 	@$(BIN)/kalshi-assets run --source demo
 
 test: install ## run the tests
-	@$(BIN)/python -m pytest -m "not soak"
+	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadscope
 
 soak: install ## run the long tests
 	@$(BIN)/python -m pytest -m soak

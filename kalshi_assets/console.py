@@ -68,7 +68,7 @@ class RunProgress:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(stage, total=total, what=what, requests=0)
             self._bars.update(self._tasks[stage], completed=done, total=total, what=what, requests=self.requests())
-        elif done == total or time.monotonic() - self._last_line >= _LINE_EVERY_S:
+        elif done in (0, total) or time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             spent = self._last_line - began
             left = spent / done * (total - done) if done else 0.0

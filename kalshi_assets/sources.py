@@ -15,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from kalshi_assets.core.series import SERIES_FACTS
-from kalshi_assets.emulator.archive import load_archive
-from kalshi_assets.emulator.server import serve
+from kalshi_assets.emulator.process import ServedArchive
 from kalshi_assets.emulator.simulate import simulate
 from kalshi_assets.errors import SettingsError, UsageError
 from kalshi_assets.exchange.client import Exchange
@@ -29,6 +28,7 @@ from kalshi_assets.settings import FRED_HOST, Settings, facts_folder
 from kalshi_assets.stages.listing import Catalog, fetch_catalog
 
 REAL_SERIES = ("KXCPIYOY", "KXU3", "KXPAYROLLS")
+SIMULATED = "(simulated)"
 DEMO_SEED = 7
 DEMO_EVENTS = 96
 # FRED wants 32 lower-case letters or digits; the loopback one checks the form and nothing else.
@@ -76,8 +76,10 @@ class OpenSource:
         return self.macro().provenance
 
     def simulated(self) -> bool:
-        """Whether the prices are simulated."""
-        self._open()
+        """Whether the prices are simulated: an archive says so, and so do the titles of a series elsewhere."""
+        exchange = self.exchange()
+        if self.settings.source.kind == "url":
+            return any(SIMULATED in (s.title or "") for s in exchange.series_list())
         return self._simulated
 
     def default_series(self) -> tuple[str, ...]:
@@ -117,11 +119,9 @@ class OpenSource:
         source = self.settings.source
         if source.base_url is not None:
             return source.base_url, None
-        folder = source.archive or demo_archive(self.settings)
-        archive = load_archive(folder)
-        self._simulated = archive.simulated
-        server = self._stack.enter_context(serve(archive))
-        return server.base_url, server.fred_url
+        served = self._stack.enter_context(ServedArchive(source.archive or demo_archive(self.settings)))
+        self._simulated = served.simulated
+        return served.base_url, served.fred_url
 
     def _count(self, event: RequestEvent) -> None:
         self.requests += 1

@@ -51,8 +51,8 @@ class CommandLine:
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory) -> Path:
-    """Six releases of each series, simulated."""
-    return simulate(tmp_path_factory.mktemp("archive") / "simulated", facts=facts_folder(), events=6)
+    """Four releases of each series, simulated."""
+    return simulate(tmp_path_factory.mktemp("archive") / "simulated", facts=facts_folder(), events=4)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.columns import MISSING_TIME, codes, reals, times
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, feed_policy
 from kalshi_assets.errors import DomainError
@@ -67,16 +68,11 @@ class QuoteIndex(NamedTuple):
     feed_reports_changes: npt.NDArray[np.bool_]
 
 
-def microseconds(column: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Timestamps as int64 microseconds, and which are missing (their value is 0)."""
-    array = pc.cast(column, pa.timestamp("us", tz="UTC")).combine_chunks()
-    missing = pc.is_null(array).to_numpy(zero_copy_only=False)
-    return pc.fill_null(pc.cast(array, pa.int64()), 0).to_numpy(zero_copy_only=False), missing
-
-
 def _unscaled(column: pa.ChunkedArray, scale: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Integers ``value * 10**scale`` of a decimal column, straight from its buffer, and which are missing."""
-    array = pc.cast(column, pa.decimal128(38, scale)).combine_chunks()
+    stored = column.type
+    ready = pa.types.is_decimal128(stored) and stored.scale == scale
+    array = (column if ready else pc.cast(column, pa.decimal128(38, scale))).combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     missing = pc.is_null(array).to_numpy(zero_copy_only=False)
@@ -86,14 +82,6 @@ def _unscaled(column: pa.ChunkedArray, scale: int) -> tuple[Ints, npt.NDArray[np
     words = np.frombuffer(array.buffers()[1], dtype=np.int64)
     low = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
     return np.where(missing, 0, low), missing
-
-
-def _numbers(column: pa.ChunkedArray, scale: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    if pa.types.is_decimal(column.type):
-        units, missing = _unscaled(column, scale)
-        return units / 10.0**scale, missing
-    values = pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy()
-    return values, np.isnan(values)
 
 
 def micro_prices(column: pa.ChunkedArray, empty_at: int) -> Ints:
@@ -109,14 +97,15 @@ def micro_prices(column: pa.ChunkedArray, empty_at: int) -> Ints:
     if pa.types.is_decimal(column.type):
         units, missing = _unscaled(column, 6)
     else:
-        values, missing = _numbers(column, 6)
+        values = reals(column)
+        missing = np.isnan(values)
         units = np.rint(np.clip(np.where(missing, 0.0, values), -1e3, 1e3) * MICRO).astype(np.int64)
     price = np.where((units > 0) & (units < MICRO), units, BAD_PRICE)
     return np.where(missing | (units == empty_at), NO_PRICE, price).astype(np.int64)
 
 
 @compiled
-def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:  # pragma: no cover - compiled
+def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:
     """Last row in [start, stop) with known_at <= as_of, or -1."""
     low, high = start, stop
     while low < high:
@@ -129,9 +118,7 @@ def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:  # pra
 
 
 @compiled
-def _running_newest(
-    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints
-) -> Ints:  # pragma: no cover - compiled
+def _running_newest(offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints) -> Ints:
     """For each row the best row so far: latest ts, then feed rank (low wins), then known_at, then the tighter quote."""
     newest = np.empty(known_at.size, np.int64)
     for contract in range(offsets.size - 1):
@@ -156,9 +143,7 @@ def _running_newest(
 
 
 @compiled
-def _window_volume(
-    offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Floats, window: int
-) -> Floats:  # pragma: no cover - compiled
+def _window_volume(offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Floats, window: int) -> Floats:
     """Volume of the row's own feed with known_at in (row - window, row]; one sliding window a feed."""
     out = np.full(volume.size, np.nan)
     previous = np.empty(volume.size, np.int64)  # next row of the same feed, as a linked list
@@ -212,10 +197,9 @@ def index_quotes(
     missing = [c for c in _COLUMNS if c not in quotes.column_names]
     if missing:
         raise DomainError(f"The quotes have no column {', '.join(missing)}; pass rows of table quotes.")
-    contract = pc.fill_null(pc.index_in(quotes["ticker"], value_set=tickers), -1).to_numpy().astype(np.int64)
-    known_at, no_known = microseconds(quotes["known_at"])
-    ts, no_ts = microseconds(quotes["ts"])
-    keep = (contract >= 0) & ~no_known & ~no_ts
+    contract = codes(quotes["ticker"], tickers)
+    known_at, ts = times(quotes["known_at"]), times(quotes["ts"])
+    keep = (contract >= 0) & (known_at != MISSING_TIME) & (ts != MISSING_TIME)
     if not keep.all():
         rows = np.flatnonzero(keep)
         quotes = quotes.take(pa.array(rows))
@@ -228,16 +212,16 @@ def index_quotes(
     feed, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
     bid = micro_prices(quotes["yes_bid_close_usd"], 0)
     ask = micro_prices(quotes["yes_ask_close_usd"], MICRO)
-    volume, _ = _nan_where_missing(quotes["volume_contracts"])
-    open_interest, _ = _nan_where_missing(quotes["open_interest_contracts"])
-    rows: Records = np.empty(known_at.size, QUOTE)
-    rows["ts"], rows["known_at"], rows["feed"] = ts, known_at, feed
-    rows["bid"], rows["ask"] = bid, ask
-    rows["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask)
+    volume = _counts(quotes["volume_contracts"])
+    open_interest = _counts(quotes["open_interest_contracts"])
+    records: Records = np.empty(known_at.size, QUOTE)
+    records["ts"], records["known_at"], records["feed"] = ts, known_at, feed
+    records["bid"], records["ask"] = bid, ask
+    records["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask)
     window = int(volume_window_s * 1e6)
-    rows["volume"] = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
-    rows["open_interest"] = open_interest
-    return QuoteIndex(offsets, known_at, rows, carry, reports_changes)
+    records["volume"] = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
+    records["open_interest"] = open_interest
+    return QuoteIndex(offsets, known_at, records, carry, reports_changes)
 
 
 def _order(contract: Ints, known_at: Ints) -> Ints | None:
@@ -248,28 +232,39 @@ def _order(contract: Ints, known_at: Ints) -> Ints | None:
     return np.lexsort((known_at, contract))
 
 
-def _nan_where_missing(column: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    values, missing = _numbers(column, 2)
-    return np.where(missing | (values < 0.0), np.nan, values), missing
+def _counts(column: pa.ChunkedArray) -> Floats:
+    """Contract counts; NaN where null or negative."""
+    if pa.types.is_decimal(column.type):
+        units, missing = _unscaled(column, 2)
+        values = np.where(missing, np.nan, units / 100.0)
+    else:
+        values = reals(column)
+    return np.where(values < 0.0, np.nan, values)
+
+
+def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, list[Any]]:
+    """Code of each value, null included, and the values by code."""
+    encoded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64), encoded.dictionary.to_pylist()
 
 
 def _feeds(
     quotes: pa.Table, source_priority: tuple[str, ...], policies: tuple[FeedPolicy, ...]
 ) -> tuple[Ints, Ints, Ints, npt.NDArray[np.bool_]]:
     """Feed of each row, and per feed its tie rank, its carry limit in microseconds and whether it reports changes."""
-    source = pc.dictionary_encode(pc.cast(quotes["source"], pa.string()).combine_chunks())
-    if isinstance(source, pa.ChunkedArray):
-        source = source.combine_chunks()
-    names = source.dictionary.to_pylist()
-    codes = pc.fill_null(source.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    periods = pc.fill_null(quotes["period_s"], 0).to_numpy().astype(np.int64)
-    distinct, period_code = np.unique(periods, return_inverse=True)
-    used, feed = np.unique(codes * max(len(distinct), 1) + period_code, return_inverse=True)
-    pairs = [(names[u // len(distinct)], int(distinct[u % len(distinct)])) for u in used.tolist()]
+    spelling, names = _dictionary(pc.cast(quotes["source"], pa.string()))
+    length, lengths = _dictionary(pc.cast(quotes["period_s"], pa.int64()))
+    both = spelling * max(len(lengths), 1) + length
+    used = np.flatnonzero(np.bincount(both, minlength=1))
+    feed = np.zeros(used.max(initial=0) + 1, np.int64)
+    feed[used] = np.arange(used.size)
+    pairs = [(names[u // len(lengths)] or "", lengths[u % len(lengths)] or 0) for u in used.tolist()]
     places = {name: i for i, name in enumerate(source_priority)}
     by_rank = sorted(pairs, key=lambda p: (places.get(p[0], len(places)), p[1], p[0]))
     rank = np.array([by_rank.index(p) for p in pairs], np.int64)
     # an unlimited carry must still fit the clock's integers
     rules = [feed_policy(*p, policies) for p in pairs]
     carry = np.array([min(r.carry_s * 1e6, 4e18) for r in rules]).astype(np.int64)
-    return feed.astype(np.int64), rank, carry, np.array([r.change_feed for r in rules], np.bool_)
+    return feed[both], rank, carry, np.array([r.change_feed for r in rules], np.bool_)

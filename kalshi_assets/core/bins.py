@@ -34,9 +34,7 @@ class BinStructure:
 
 
 @compiled
-def count_overlaps(
-    low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], n: int
-) -> int:  # pragma: no cover - compiled
+def count_overlaps(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], n: int) -> int:
     """Bins, sorted by lower edge, that are inverted or start before an earlier one ends."""
     overlaps = 0
     reached = np.int64(0)

@@ -23,9 +23,7 @@ N_DISTANCES = 5
 
 
 @compiled
-def law_distances(
-    x: Ints, p: Floats, y: Ints, q: Floats, tick: float, out: Floats
-) -> None:  # pragma: no cover - compiled
+def law_distances(x: Ints, p: Floats, y: Ints, q: Floats, tick: float, out: Floats) -> None:
     """Write KL, JS, Wasserstein-1, Kolmogorov-Smirnov and the CRPS difference of (p on x) against (q on y).
 
     - KL: ``sum p' ln(p'/q')`` over the union of the supports, both laws mixed
@@ -93,7 +91,7 @@ def distances(x: Ints, p: Floats, y: Ints, q: Floats, tick: float) -> dict[str, 
 @compiled
 def lagged_distances(
     offsets: Ints, index: Ints, mass: Floats, now: Ints, then: Ints, tick: Floats, out: Floats
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Distances of many pairs of laws that share one store.
 
     Args:

@@ -38,7 +38,7 @@ def workspace_capacity(max_contracts: int) -> int:
 
 
 @compiled
-def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:  # pragma: no cover - compiled
+def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:
     """Write the distinct finite ends in rising order; insertion sort, since contracts come nearly sorted."""
     m = 0
     for i in range(n):
@@ -58,7 +58,7 @@ def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:  # pragma: 
 
 
 @compiled
-def _node(cut: Ints, m: int, end: int) -> int:  # pragma: no cover - compiled
+def _node(cut: Ints, m: int, end: int) -> int:
     """Node of an end: 0 for minus infinity, m + 1 for plus infinity, 1 + position of a cutpoint."""
     if end == MINUS:
         return 0
@@ -75,7 +75,7 @@ def _node(cut: Ints, m: int, end: int) -> int:  # pragma: no cover - compiled
 
 
 @compiled
-def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:  # pragma: no cover - compiled
+def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:
     """Lattice points of the m + 1 cells; an open cell counts as one ladder step."""
     for k in range(1, m):
         size[k] = cut[k] - cut[k - 1]
@@ -86,7 +86,7 @@ def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:  # pragma: no cover - 
 @compiled
 def _solve_thresholds(
     bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
-) -> tuple[bool, int, int]:  # pragma: no cover - compiled
+) -> tuple[bool, int, int]:
     """Bounds of every contract move to its one cutpoint; contracts that meet there merge to best bid and best ask."""
     ints[B, :m] = 0
     ints[A, :m] = 1_000_000
@@ -123,7 +123,7 @@ def _solve_bins(
     ints: Ints,
     reals: Floats,
     free: npt.NDArray[np.bool_],
-) -> tuple[bool, float]:  # pragma: no cover - compiled
+) -> tuple[bool, float]:
     """Cells without a contract are bounded by 0 and 1 and have no target."""
     ints[B, : m + 1] = 0
     ints[A, : m + 1] = 1_000_000
@@ -170,7 +170,7 @@ def _solve_bins(
 @compiled
 def _solve_mixed(
     bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
-) -> tuple[bool, bool]:  # pragma: no cover - compiled
+) -> tuple[bool, bool]:
     feasible = difference_envelope(ints[U], ints[V], bid, ask, n, m, ints[LOW_INT], ints[HIGH_INT])
     set_targets(bid, ask, n, max_spread, tick, reals[TARGET], reals[WEIGHT])
     for i in range(n):
@@ -189,7 +189,7 @@ def _solve_mixed(
 @compiled
 def solve_ladder(
     n: int, max_spread: int, tick: int, ints: Ints, reals: Floats, free: npt.NDArray[np.bool_]
-) -> tuple[int, int, int, int, bool, float, int]:  # pragma: no cover - compiled
+) -> tuple[int, int, int, int, bool, float, int]:
     """Repair one ladder.
 
     Args:

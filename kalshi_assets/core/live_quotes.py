@@ -15,27 +15,13 @@ import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
 from kalshi_assets.core.asof import BAD_PRICE, Records, last_known
+from kalshi_assets.core.columns import MISSING_TIME
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.ladder import ASK, BID, HI, LO
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-UNKNOWN_TIME = -(1 << 62)
-
-
-# One contract spec, as kernels see it.
-SPEC = np.dtype(
-    [
-        ("known_at", np.int64),  # when the version became known, microseconds
-        ("until", np.int64),  # when the next version of the same contract became known
-        ("lo", np.int64),  # first paying lattice index, or MINUS
-        ("hi", np.int64),  # one past the last paying index, or PLUS
-        ("contract", np.int64),  # the contract's place in the quote index
-        ("resolved", np.bool_),  # the predicate is known and says something
-        ("tick", np.float64),  # lattice step
-    ]
-)
 
 # One known contract at one instant: the workspace of a ladder, in strike order.
 CONTRACT = np.dtype(
@@ -53,20 +39,6 @@ CONTRACT = np.dtype(
         ("width", np.float64),  # scratch
     ]
 )
-
-
-class SpecIndex(NamedTuple):
-    """Contract specs, sorted by (event, lo, hi, ticker).
-
-    Attributes:
-        offsets: shape (n_events + 1,); specs of event e are ``offsets[e]:offsets[e + 1]``.
-        rows: records of dtype ``SPEC``.
-        by_ticker: rows of each event in ticker order.
-    """
-
-    offsets: Ints
-    rows: Records
-    by_ticker: Ints
 
 
 class Known(NamedTuple):
@@ -105,18 +77,7 @@ class Live(NamedTuple):
 
 
 @compiled
-def known_contracts(event: Ints, as_of: Ints, offsets: Ints, specs: Records) -> Ints:  # pragma: no cover - compiled
-    """Number of contracts known at each (event, as_of): specs with known_at <= as_of < until."""
-    count = np.zeros(event.size, np.int64)
-    for s in range(event.size):
-        if event[s] >= 0:
-            for j in range(offsets[event[s]], offsets[event[s] + 1]):
-                count[s] += specs[j].known_at <= as_of[s] < specs[j].until
-    return count
-
-
-@compiled
-def median(values: Floats, n: int, scratch: Floats) -> float:  # pragma: no cover - compiled
+def median(values: Floats, n: int, scratch: Floats) -> float:
     """Median of the finite values among the first n; NaN without any.
 
     Insertion sort: contracts come in strike order, along which ages, spreads
@@ -143,14 +104,14 @@ def median(values: Floats, n: int, scratch: Floats) -> float:  # pragma: no cove
 def find_quotes(
     start: int, stop: int, as_of: int, specs: Records, quote_offsets: Ints, quote_known_at: Ints, quotes: Records,
     volume_window: int, at: Records, feed_seen: Ints,
-) -> Known:  # pragma: no cover - compiled  # fmt: skip
+) -> Known:  # fmt: skip
     """The contracts known at ``as_of`` and the newest quote row that was known of each.
 
     Args:
         start: first spec of the event.
         stop: one past its last.
         as_of: microseconds.
-        specs: records of dtype ``SPEC``.
+        specs: records of dtype ``spec_index.SPEC``.
         quote_offsets: ``QuoteIndex.offsets``.
         quote_known_at: ``QuoteIndex.known_at``.
         quotes: records of dtype ``QUOTE``.
@@ -160,8 +121,8 @@ def find_quotes(
     """
     n, resolved, quoted = 0, 0, 0
     first, last, tick, mixed = -1, -1, math.nan, False
-    specs_known, quotes_known = UNKNOWN_TIME, UNKNOWN_TIME
-    feed_seen[:] = UNKNOWN_TIME
+    specs_known, quotes_known = MISSING_TIME, MISSING_TIME
+    feed_seen[:] = MISSING_TIME
     for j in range(start, stop):
         spec = specs[j]
         if not spec.known_at <= as_of < spec.until:
@@ -198,7 +159,7 @@ def find_quotes(
 def keep_live(
     n: int, as_of: int, cutoff_us: float, specs: Records, quotes: Records, feed_carry_us: Ints,
     feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, at: Records, ints: Ints,
-) -> Live:  # pragma: no cover - compiled  # fmt: skip
+) -> Live:  # fmt: skip
     """Of the contracts found, those whose quote is young enough and has a price on at least one side.
 
     Fills the rest of ``at`` and, for the live ones, rows ``LO``, ``HI``,

@@ -32,9 +32,7 @@ _TOLERANCE = 1e-13
 
 
 @compiled
-def difference_envelope(
-    u: Ints, v: Ints, lower: Ints, upper: Ints, n: int, m: int, low: Ints, high: Ints
-) -> bool:  # pragma: no cover - compiled
+def difference_envelope(u: Ints, v: Ints, lower: Ints, upper: Ints, n: int, m: int, low: Ints, high: Ints) -> bool:
     """Range of the survival at each node under all quotes, and whether the quotes are coherent.
 
     Bellman-Ford on the difference constraints ``lower <= S_u - S_v <= upper``
@@ -87,7 +85,7 @@ def difference_envelope(
 
 @compiled
 def _add_square(hessian: Floats, gradient: Floats, p: int, q: int, m: int, weight: float, goal: float) -> None:
-    """Add ``weight * (S_p - S_q - goal)^2 / 2`` in the free nodes 1..m."""  # pragma: no cover - compiled
+    """Add ``weight * (S_p - S_q - goal)^2 / 2`` in the free nodes 1..m."""
     constant = (1.0 if p == 0 else 0.0) - goal
     if 1 <= p <= m:
         hessian[p - 1, p - 1] += weight
@@ -101,7 +99,7 @@ def _add_square(hessian: Floats, gradient: Floats, p: int, q: int, m: int, weigh
 
 
 @compiled
-def _difference(x: Floats, p: int, q: int, m: int) -> float:  # pragma: no cover - compiled
+def _difference(x: Floats, p: int, q: int, m: int) -> float:
     """S_p - S_q with the fixed ends; ``x`` holds the free nodes."""
     start = 1.0 if p == 0 else (0.0 if p > m else x[p - 1])
     end = 1.0 if q == 0 else (0.0 if q > m else x[q - 1])
@@ -111,7 +109,7 @@ def _difference(x: Floats, p: int, q: int, m: int) -> float:  # pragma: no cover
 @compiled
 def _active_set(
     inverse: Floats, gradient: Floats, p: Ints, q: Ints, goal: Floats, sign: Floats, n: int, m: int, x: Floats
-) -> bool:  # pragma: no cover - compiled
+) -> bool:
     """Minimise ``x'Hx/2 + g'x`` subject to ``sign (S_p - S_q - goal) >= 0``; False when it did not converge."""
     x[:] = -(inverse @ gradient)
     normals = np.zeros((m, m + 1))
@@ -182,7 +180,7 @@ def project_differences(
     size: Floats,
     m: int,
     out: Floats,
-) -> bool:  # pragma: no cover - compiled
+) -> bool:
     """Survival nearest to the contracts' mids: ``min sum w (S_u - S_v - m)^2`` inside all bounds.
 
     What the quotes leave open is settled by the most uniform density.

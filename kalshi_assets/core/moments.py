@@ -25,7 +25,7 @@ _MASS_FLOOR = 1e-15
 
 
 @compiled
-def lattice_value(index: int, tick: float) -> float:  # pragma: no cover - compiled
+def lattice_value(index: int, tick: float) -> float:
     """The published value of a lattice index: 73 tenths is 7.3, where 73 * 0.1 is 7.300000000000001."""
     parts = math.floor(1.0 / tick + 0.5)
     if parts > 1 and abs(parts * tick - 1.0) < 1e-12:
@@ -34,7 +34,7 @@ def lattice_value(index: int, tick: float) -> float:  # pragma: no cover - compi
 
 
 @compiled
-def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:  # pragma: no cover - compiled
+def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:
     """Smallest lattice index x with P(X <= x) >= level."""
     for k in range(n - 1):
         if 1.0 - survival[k + 1] >= level - _LEVEL_SLACK:
@@ -48,7 +48,7 @@ def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:  #
 
 
 @compiled
-def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats) -> None:  # pragma: no cover - compiled
+def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats) -> None:
     """Write mean, std, variance, skewness, kurtosis, entropy, median and mode.
 
     Variance is the population variance; skewness is 0 and kurtosis NaN for a
@@ -98,7 +98,7 @@ def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats)
 
 
 @compiled
-def law_mean(edges: Ints, survival: Floats, n: int, tick: float) -> float:  # pragma: no cover - compiled
+def law_mean(edges: Ints, survival: Floats, n: int, tick: float) -> float:
     """Mean alone, for the bands."""
     mean = 0.0
     for k in range(n - 1):
@@ -107,9 +107,7 @@ def law_mean(edges: Ints, survival: Floats, n: int, tick: float) -> float:  # pr
 
 
 @compiled
-def law_pmf(
-    edges: Ints, survival: Floats, n: int, max_points: int, index: Ints, mass: Floats
-) -> int:  # pragma: no cover - compiled
+def law_pmf(edges: Ints, survival: Floats, n: int, max_points: int, index: Ints, mass: Floats) -> int:
     """Write the mass function on the lattice points of positive mass.
 
     A law that spans more than ``max_points`` lattice points is listed on

@@ -87,7 +87,7 @@ class QualityGates:
 
 
 @compiled
-def liquidity(volume: float, open_interest: float) -> float:  # pragma: no cover - compiled
+def liquidity(volume: float, open_interest: float) -> float:
     """Liquidity proxy ``ln(1 + volume) + ln(1 + open interest)``; NaN when neither is known.
 
     A missing part is taken to equal the other, so that the scale does not
@@ -105,7 +105,7 @@ def liquidity(volume: float, open_interest: float) -> float:  # pragma: no cover
 @compiled
 def score(
     coverage: float, spread: float, spread_limit: float, age_share: float, liquidity_proxy: float, violation: float
-) -> tuple[float, float, float]:  # pragma: no cover - compiled
+) -> tuple[float, float, float]:
     """Soft score of a snapshot.
 
     ``0.35 coverage + 0.20 spread + 0.20 age + 0.10 liquidity + 0.15 constraints``.
@@ -141,7 +141,7 @@ def score(
 @compiled
 def quote_gate(
     n: int, resolved: int, quoted: int, fresh: int, live: int, min_coverage: float, min_contracts: int
-) -> int:  # pragma: no cover - compiled
+) -> int:
     """First gate that the quotes of a ladder fail, or 0.
 
     Args:

@@ -18,9 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @compiled
-def survival_envelope(
-    lower: Ints, upper: Ints, n: int, low_out: Floats, high_out: Floats
-) -> bool:  # pragma: no cover - compiled
+def survival_envelope(lower: Ints, upper: Ints, n: int, low_out: Floats, high_out: Floats) -> bool:
     """Tightest bounds that monotonicity allows, and whether any coherent curve exists.
 
     ``high_k = min over i <= k of upper_i`` and ``low_k = max over j >= k of
@@ -53,7 +51,7 @@ def survival_envelope(
 @compiled
 def bounded_isotonic(
     target: Floats, weight: Floats, lower: Floats, upper: Floats, n: int, out: Floats, blocks: Floats, ends: Ints
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Weighted least-squares projection onto non-increasing curves inside bounds, by generalised PAV.
 
     Minimises ``sum w (S - m)^2`` subject to ``S_k >= S_{k+1}`` and ``lower <=
@@ -100,9 +98,7 @@ def bounded_isotonic(
 
 
 @compiled
-def _taut_string(
-    cut: Ints, lower: Floats, upper: Floats, start: int, stop: int, out: Floats
-) -> None:  # pragma: no cover - compiled
+def _taut_string(cut: Ints, lower: Floats, upper: Floats, start: int, stop: int, out: Floats) -> None:
     """Shortest path from rung ``start`` to rung ``stop`` through the bounds in between; both ends are set in ``out``.
 
     From each corner look ahead while one straight line still passes all
@@ -136,7 +132,7 @@ def _taut_string(
 @compiled
 def fill_between_targets(
     cut: Ints, weight: Floats, lower: Floats, upper: Floats, n: int, out: Floats
-) -> tuple[int, int]:  # pragma: no cover - compiled
+) -> tuple[int, int]:
     """Give rungs without a target the straightest curve between their neighbours that stays within their bounds.
 
     A straight survival curve is a uniform law over the lattice in between;
@@ -179,9 +175,7 @@ def fill_between_targets(
 
 
 @compiled
-def set_targets(
-    lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, target: Floats, weight: Floats
-) -> None:  # pragma: no cover - compiled
+def set_targets(lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, target: Floats, weight: Floats) -> None:
     """Mid and weight of each rung: mid where the spread is at most ``max_spread``, otherwise weight 0.
 
     The weight is 1 / max(spread, tick) in dollars. A crossed pair (spread
@@ -203,24 +197,28 @@ def _repair_all(
     tick: int,
     out: Floats,
     feasible: npt.NDArray[np.bool_],
-) -> None:  # pragma: no cover - compiled
+) -> None:
     widest = 0
     for ladder in range(offsets.size - 1):
         widest = max(widest, offsets[ladder + 1] - offsets[ladder])
-    blocks = np.empty((5, widest))
-    low, high, target, weight = np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest)
-    ends = np.empty(widest, np.int64)
+    blocks, ends = np.empty((5, widest)), np.empty(widest, np.int64)
+    low, high, target, weight, curve = (
+        np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest)
+    )  # fmt: skip
+    x, lower, upper = np.empty(widest, np.int64), np.empty(widest, np.int64), np.empty(widest, np.int64)
     for ladder in range(offsets.size - 1):
         start, n = offsets[ladder], offsets[ladder + 1] - offsets[ladder]
-        rows = slice(start, start + n)
-        feasible[ladder] = survival_envelope(bid[rows], ask[rows], n, low, high)
+        for k in range(n):  # copies, since a view for each argument would cost more than the repair
+            x[k], lower[k], upper[k], curve[k] = cut[start + k], bid[start + k], ask[start + k], np.nan
+        feasible[ladder] = survival_envelope(lower, upper, n, low, high)
         if not feasible[ladder]:
             low[:n] = 0.0
             high[:n] = 1.0
-        set_targets(bid[rows], ask[rows], n, max_spread, tick, target, weight)
-        curve = out[rows]
+        set_targets(lower, upper, n, max_spread, tick, target, weight)
         bounded_isotonic(target, weight, low, high, n, curve, blocks, ends)
-        fill_between_targets(cut[rows], weight, low, high, n, curve)
+        fill_between_targets(x, weight, low, high, n, curve)
+        for k in range(n):
+            out[start + k] = curve[k]
 
 
 def repair_survival(

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core.asof import Records
+from kalshi_assets.core.columns import MISSING_TIME
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.ladder import MINUS, PLUS
-from kalshi_assets.core.live_quotes import UNKNOWN_TIME
 from kalshi_assets.core.tails import survival_at
 
 Ints = npt.NDArray[np.int64]
@@ -35,7 +35,7 @@ class RungRows(NamedTuple):
         spec: row of the spec index.
         rank: place in strike order.
         numbers: shape (n, RUNG_NUMBERS); NaN missing.
-        known_at: when the quote was known, or ``UNKNOWN_TIME``.
+        known_at: when the quote was known, or ``MISSING_TIME``.
     """
 
     offsets: Ints
@@ -46,7 +46,7 @@ class RungRows(NamedTuple):
 
 
 @compiled
-def law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float:  # pragma: no cover - compiled
+def law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float:
     """P(lo <= X < hi) of a closed law, open ends allowed."""
     above = 1.0 if lo == MINUS else survival_at(lo, edges, law, n)
     beyond = 0.0 if hi == PLUS else survival_at(hi, edges, law, n)
@@ -54,37 +54,30 @@ def law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float
 
 
 @compiled
-def _first_after(values: Ints, n: int, x: int) -> int:  # pragma: no cover - compiled
-    """Number of entries at or before x in a rising list."""
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] <= x:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@compiled
-def _bound(x: int, cut: Ints, m: int, values: Floats, upper: bool) -> float:  # pragma: no cover - compiled
-    """Envelope of P(X >= x): the ceiling of the last cutpoint at or before x, the floor of the first at or after."""
+def _envelope_at(x: int, cut: Ints, m: int, low: Floats, high: Floats) -> tuple[float, float]:
+    """Least and greatest P(X >= x): the floor of the first cutpoint at or after x, the ceiling of the last before."""
     if x == MINUS:
-        return 1.0
+        return 1.0, 1.0
     if x == PLUS:
-        return 0.0
-    k = _first_after(cut, m, x)
-    if k > 0 and (upper or cut[k - 1] == x):
-        return float(values[k - 1])
-    if upper:
-        return 1.0
-    return float(values[k]) if k < m else 0.0
+        return 0.0, 0.0
+    left, right = 0, m
+    while left < right:
+        middle = (left + right) // 2
+        if cut[middle] < x:
+            left = middle + 1
+        else:
+            right = middle
+    if left == m:
+        return 0.0, high[m - 1]
+    if cut[left] == x:
+        return low[left], high[left]
+    return low[left], high[left - 1] if left > 0 else 1.0
 
 
 @compiled
 def contract_band(
     lo: int, hi: int, bid: int, ask: int, cut: Ints, m: int, low: Floats, high: Floats
-) -> tuple[float, float]:  # pragma: no cover - compiled
+) -> tuple[float, float]:
     """Range that all quotes together leave to a contract; for overlapping ranges an outer bound.
 
     Args:
@@ -93,13 +86,13 @@ def contract_band(
         bid: its own bid in micro-dollars, 0 without one.
         ask: its own ask, 1_000_000 without one.
         cut: the ladder's cutpoints.
-        m: their number.
+        m: their number, at least 1.
         low: lower envelope of the survival at the cutpoints.
         high: upper envelope.
     """
-    top = min(_bound(lo, cut, m, high, True) - _bound(hi, cut, m, low, False), ask / 1e6)
-    bottom = max(_bound(lo, cut, m, low, False) - _bound(hi, cut, m, high, True), bid / 1e6)
-    return bottom, top
+    low_start, high_start = _envelope_at(lo, cut, m, low, high)
+    low_end, high_end = _envelope_at(hi, cut, m, low, high)
+    return max(low_start - high_end, bid / 1e6), min(high_start - low_end, ask / 1e6)
 
 
 @compiled
@@ -108,7 +101,7 @@ def write_rungs(
     max_spread: int, price_tick: int, solved: bool, feasible: bool, cut: Ints, m: int, low: Floats, high: Floats,
     edges: Ints, law: Floats, n_edges: int,
     rung_spec: Ints, rung_rank: Ints, rung_numbers: Floats, rung_known_at: Ints,
-) -> None:  # pragma: no cover - compiled  # fmt: skip
+) -> None:  # fmt: skip
     """Write the known contracts of one snapshot (``n`` records in ``at``) in ticker order, from row ``out`` on."""
     for t in range(start, stop):
         j = by_ticker[t]
@@ -124,7 +117,7 @@ def write_rungs(
         here = at[place]
         rung = rung_numbers[out]
         rung[:] = math.nan
-        rung_spec[out], rung_rank[out], rung_known_at[out] = j, place, UNKNOWN_TIME
+        rung_spec[out], rung_rank[out], rung_known_at[out] = j, place, MISSING_TIME
         if here.row >= 0:
             quote = quotes[here.row]
             rung_known_at[out] = quote.known_at

@@ -27,7 +27,7 @@ def _level(
     n: int,
     goal: float,
     out: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Solve ``sum clip(base + t slope, lower, upper) = goal`` over the taken cells for t, and write the terms.
 
     Slopes are positive, so the sum rises with t. Bisection finds which cells
@@ -80,7 +80,7 @@ def water_fill(
     out: Floats,
     free: npt.NDArray[np.bool_],
     scratch: Floats,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     """Probabilities of disjoint cells: ``min sum w (p - m)^2`` with ``sum p = 1`` and ``lower <= p <= upper``.
 
     The optimum is ``p = clip(m - lambda / w, lower, upper)``. Cells of weight 0

@@ -107,9 +107,7 @@ def feed_policy(source: str, period_s: int, policies: tuple[FeedPolicy, ...] = F
 
 
 @compiled
-def cutoff_minutes(
-    minutes: float, multiplier: float, liquidity: float, policy: tuple[float, ...]
-) -> float:  # pragma: no cover - compiled
+def cutoff_minutes(minutes: float, multiplier: float, liquidity: float, policy: tuple[float, ...]) -> float:
     """The dynamic cutoff; NaN minutes or liquidity mean unknown. Order of ``policy``: ``StalePolicy.as_numbers``."""
     base, near, near_stale, far, far_stale, low, high, low_multiplier, high_multiplier, least, most = policy
     if not math.isfinite(minutes):

@@ -41,7 +41,7 @@ def max_edges(n_cutpoints: int) -> int:
 @compiled
 def _upper_tail(
     cut: Ints, survival: Floats, low: Floats, high: Floats, m: int, last: int, hazard: bool, edges: Ints, out: Floats
-) -> int:  # pragma: no cover - compiled
+) -> int:
     """Edges beyond rung ``last``: the ideal tail at every ladder step, held inside the bounds of the outer rungs."""
     start = survival[last]
     gap = cut[m - 1] - cut[m - 2] if m > 1 else np.int64(1)
@@ -95,7 +95,7 @@ def close_tails(
     out: Floats,
     scratch_int: Ints,
     scratch: Floats,
-) -> int:  # pragma: no cover - compiled
+) -> int:
     """Complete a survival curve into a closed law.
 
     Args:
@@ -148,7 +148,7 @@ def close_tails(
 
 
 @compiled
-def survival_at(x: int, edges: Ints, survival: Floats, n: int) -> float:  # pragma: no cover - compiled
+def survival_at(x: int, edges: Ints, survival: Floats, n: int) -> float:
     """P(X >= x) of a closed law: linear between edges, 1 before the first and 0 after the last."""
     if x <= edges[0]:
         return 1.0

@@ -6,7 +6,9 @@ reason and changes nothing.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -15,11 +17,25 @@ from kalshi_assets.defs.partitions import registered_dates, sync_event_dates
 from kalshi_assets.defs.workbench import Workbench
 from kalshi_assets.errors import ExchangeError, UsageError
 
+if TYPE_CHECKING:  # Dagster gives this type no public name.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
 TICK_SECONDS = 30
 
 
-def build_release_sensor(job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """The sensor over the job that materialises all stages of a date."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_release_sensor(
+    job: "UnresolvedAssetJobDefinition", now: Callable[[], datetime] = _utc_now
+) -> dg.SensorDefinition:
+    """The sensor over the job that materialises all stages of a date.
+
+    Args:
+        job: what is launched for a date.
+        now: the clock, UTC.
+    """
 
     @dg.sensor(
         name="release_refresh",
@@ -39,7 +55,7 @@ def build_release_sensor(job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefin
         for row in catalog.events.select(["event_date", "release_time"]).to_pylist():
             releases.setdefault(row["event_date"], []).append(row["release_time"])
         served = _read_cursor(context.cursor)
-        todo = plan(releases, registered_dates(context.instance), served, datetime.now(UTC))
+        todo = plan(releases, registered_dates(context.instance), served, now())
         if todo.new_dates:
             try:
                 sync_event_dates(context.instance, todo.new_dates)

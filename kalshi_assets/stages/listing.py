@@ -54,7 +54,7 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
     """Ask the exchange and the calendar for everything about some series.
 
     Raises:
-        UsageError: when a series has no event at all.
+        UsageError: when a series has no event at all, or no event of any of them has a contract.
         ExchangeError: when a source answers wrongly or not at all.
     """
     calendar = macro.calendar(series)
@@ -79,6 +79,8 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
                 continue
             _append_event(rows, event, markets, entries)
         notes += [f"{e}: {len(m)} contracts belong to no listed event." for e, m in sorted(by_event.items())]
+    if not rows["events"]:
+        raise UsageError(f"No event of {', '.join(series) or 'any series'} lists a contract: choose others (--series).")
     tables = {
         name: table_of(name, rows[name]) for name in ("series", "events", "contracts", "event_market_map", "coverage")
     }

@@ -76,7 +76,11 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     after = exchange.cutoff()
     if after.market_settled_ts != cutoff.market_settled_ts or after.trades_created_ts != cutoff.trades_created_ts:
         pulled = _pull(context, exchange, ladders, windows, after)
-    candles, trades, coverage = (pa.concat_tables(tables) for tables in zip(*pulled, strict=True))
+    # A date may hold events of other series only: then there is no ladder to pull.
+    candles, trades, coverage = (
+        pa.concat_tables([TABLES[name].schema.empty_table(), *(tables[i] for tables in pulled)])
+        for i, name in enumerate(("quotes", "trades", "coverage"))
+    )
     run_id = context.run_id
     changed = {
         "trades": lake.replace("trades", trades, scope=scope, run_id=run_id).rows,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -101,6 +102,7 @@ class Lake:
         self._tables = TableVersions(self.root, self._options, versions)
         self._now = now
         self._sleep = sleep
+        self._hashes: dict[tuple[str, tuple[tuple[str, int | None, int | None], ...]], str] = {}
         self._rng = rng or random.Random()  # noqa: S311 (jitter is no secret)
 
     def at(self, versions: Mapping[str, int]) -> Lake:
@@ -236,22 +238,34 @@ class Lake:
     def content_hash(
         self, name: str, *, event_dates: Sequence[date] | None = None, series: Sequence[str] | None = None
     ) -> dict[date | None, str]:
-        """Hash of the stored content by event date (see ``core.hashing.content_hash_of``), all versions of a key."""
+        """Hash of the stored content by event date (see ``core.hashing.content_hash_of``), all versions of a key.
+
+        A data file is never written twice, so what this object hashed once it hashes again only when
+        the files of a date, or their sizes or times of change, are others.
+        """
         spec = spec_of(name)
         files = in_scope(spec, self._tables.state(name).files, event_dates, series)
         if "event_date" not in spec.partition_by:
             return content_hash_of(name, read_files(spec, self.filesystem, files, columns=spec.schema.names))
         position = spec.partition_by.index("event_date")
-        files = sorted(files, key=lambda f: (f.partition[position], f.path))
-        hashes: dict[date | None, str] = {}
+        by_date: dict[date, list[DataFile]] = defaultdict(list)
+        for file in sorted(files, key=lambda f: f.path):
+            by_date[file.partition[position]].append(file)
+        stamps = dict(zip((f.path for f in files), self._stamps(files), strict=True))
+        held = {day: (name, tuple(stamps[f.path] for f in mine)) for day, mine in by_date.items()}
         batch: list[DataFile] = []
-        for i, file in enumerate(files):
-            batch.append(file)
-            last_of_date = i + 1 == len(files) or files[i + 1].partition[position] != file.partition[position]
-            if i + 1 == len(files) or (last_of_date and sum(f.records or 0 for f in batch) >= _HASH_BATCH_ROWS):
-                hashes |= content_hash_of(name, read_files(spec, self.filesystem, batch, columns=spec.schema.names))
+        for day in [*sorted(d for d in by_date if held[d] not in self._hashes), None]:
+            if batch and (day is None or sum(f.records or 0 for f in batch) >= _HASH_BATCH_ROWS):
+                hashed = content_hash_of(name, read_files(spec, self.filesystem, batch, columns=spec.schema.names))
+                self._hashes |= {held[d]: text for d, text in hashed.items() if d is not None}
                 batch = []
-        return hashes
+            batch += by_date[day] if day is not None else []
+        return {day: self._hashes[held[day]] for day in sorted(by_date) if held[day] in self._hashes}
+
+    def _stamps(self, files: Sequence[DataFile]) -> list[tuple[str, int | None, int | None]]:
+        """Path, size and time of change of each file."""
+        infos = self.filesystem.get_file_info([f.path for f in files]) if files else []
+        return [(f.path, i.size, i.mtime_ns) for f, i in zip(files, infos, strict=True)]
 
     # Inside
 

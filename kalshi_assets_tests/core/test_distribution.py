@@ -13,7 +13,7 @@ import pytest
 
 from kalshi_assets.core.contracts import spec_version_of
 from kalshi_assets.core.distribution import DistributionConfig, build_distributions
-from kalshi_assets.core.snapshots import WITHHELD
+from kalshi_assets.core.snapshot_numbers import WITHHELD
 from kalshi_assets.core.tables import DISTANCES, TABLES
 from kalshi_assets.errors import DomainError
 from kalshi_assets_tests.core.ladder_rows import (

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.core.distribution import DistributionConfig, DistributionTables, build_distributions
-from kalshi_assets.core.snapshots import WITHHELD
+from kalshi_assets.core.snapshot_numbers import WITHHELD
 from kalshi_assets_tests.core.ladder_rows import (
     AS_OF,
     LISTED,

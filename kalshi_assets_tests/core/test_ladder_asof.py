@@ -125,3 +125,19 @@ def test_against_a_plain_scan(rows: list[tuple[str, int, int, int, int]], at: in
         # newest described instant, then finer feed, then later knowledge, then the better bid
         best = max(known, key=lambda r: (r[1], -r[3], r[1] + r[2], r[4]), default=None)
         assert seen(found, contract, at) == (None if best is None else best[4])
+
+
+def test_how_a_table_is_chunked_is_no_information() -> None:
+    rows = [
+        quote("A", 0.12, 0.20, at=minute(0), source="book", period_s=0),
+        quote("A", 0.11, 0.20, at=minute(0), period_s=3_600),
+        quote("B", 0.10, 0.20, at=minute(1), period_s=86_400, volume=None),
+        quote("B", 0.13, None, at=minute(2), source="book", period_s=0),
+    ]
+    whole = index(rows)
+    parts = pa.concat_tables([quotes_table([r]) for r in rows[2:] + rows[:2]])
+    chunked = index_quotes(parts, pa.array(["A", "B"]))
+    for name in ("ts", "known_at", "newest", "bid", "ask"):
+        assert chunked.rows[name].tolist() == whole.rows[name].tolist()
+    for found in (whole, chunked):
+        assert found.feed_reports_changes[found.rows["feed"]].tolist() == [False, True, True, False]

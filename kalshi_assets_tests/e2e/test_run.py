@@ -14,13 +14,13 @@ def test_eight_stages_from_listing_to_verdict(filled):
     assert report["simulated"] is True
     assert report["exit_code"] == 0
     n_dates = len(report["event_dates"])
-    assert n_dates == 12  # unemployment and payrolls share their mornings
+    assert n_dates == 8  # unemployment and payrolls share their mornings
     assert all(stage["dates"] == n_dates for stage in report["stages"].values())
     assert len(report["checks"]) == n_dates * sum(len(checks) for checks in GATES.values())
     assert all(check["passed"] for check in report["checks"])
     (verdict,) = report["verdicts"]
-    assert verdict["verdict"] == "insufficient_evidence"  # eighteen events are no track record
-    assert ka.json("sql", "select count(*) n from events", "--format", "json") == [{"n": 18}]
+    assert verdict["verdict"] == "insufficient_evidence"  # twelve events are no track record
+    assert ka.json("sql", "select count(*) n from events", "--format", "json") == [{"n": 12}]
 
 
 def test_every_snapshot_of_every_event_is_there(filled):
@@ -30,8 +30,8 @@ def test_every_snapshot_of_every_event_is_there(filled):
         from distributions where horizon = '1d'
     """
     (row,) = ka.json("sql", query, "--format", "json")
-    assert row["n"] == 18
-    assert row["ungated"] >= 16
+    assert row["n"] == 12
+    assert row["ungated"] >= 10
     assert row["kept"] is True
 
 
@@ -52,7 +52,7 @@ def test_running_twice_changes_no_row(ka_filled, archive):
 
 
 def test_one_date_after_the_whole_changes_nothing_else(ka_filled, archive, filled):
-    day = filled[0]["event_dates"][5]
+    day = filled[0]["event_dates"][3]
     before = content(ka_filled.home)
     report = ka_filled.json("run", "--source", f"archive:{archive}", "--dates", f"{day}:{day}", "--json")
     assert report["event_dates"] == [day]
@@ -67,7 +67,7 @@ def test_one_series_leaves_the_others_alone(ka_filled, archive):
 
 def test_dates_piece_by_piece_give_the_same_data_as_at_once(ka, archive, filled):
     dates = filled[0]["event_dates"]
-    for first, last in ((dates[6], dates[-1]), (dates[0], dates[5])):
+    for first, last in ((dates[4], dates[-1]), (dates[0], dates[3])):
         ka.json("run", "--source", f"archive:{archive}", "--dates", f"{first}:{last}", "--json")
     tables = ["events", "contracts", "contract_specs", "quotes", "distributions", "feature_panel", "labels"]
     assert content(ka.home, tables) == content(filled[1].home, tables)
@@ -113,14 +113,14 @@ def test_verdicts_recompute(ka_filled):
 
 def test_as_of_hides_what_was_not_known(filled):
     report, ka = filled
-    middle = report["event_dates"][6] + "T00:00:00Z"
+    middle = report["event_dates"][4] + "T00:00:00Z"
     count = "select count(*) n, max(known_at)::text newest from quotes"
     (then,) = ka.json("sql", count, "--as-of", middle, "--format", "json")
     (now,) = ka.json("sql", count, "--format", "json")
     assert 0 < then["n"] < now["n"]
     assert then["newest"] < middle.replace("T", " ")
     (prints,) = ka.json("sql", "select count(first_print) n from labels", "--as-of", middle, "--format", "json")
-    assert 0 < prints["n"] < 18
+    assert 0 < prints["n"] < 12
 
 
 def test_csv_and_json_agree(filled):

@@ -1,0 +1,109 @@
+"""Dagster's bookkeeping of a backfill: the batching event log against the stock one, on assets that do nothing."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+import yaml
+
+from bench.measuring import Result, Timing, best_of
+from kalshi_assets.defs.instance import EVENT_BATCH, configuration_folder
+
+DATES, ASSETS = 204, 8
+KEYS = [(date(2020, 1, 1) + timedelta(days=7 * i)).isoformat() for i in range(DATES)]
+_PARTITIONS = dg.DynamicPartitionsDefinition(name="event_date")
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_STOCK = {"module": "dagster._core.storage.event_log.sqlite.sqlite_event_log", "class": "SqliteEventLogStorage"}
+
+
+def measure() -> Result:
+    """Best of two runs of each, each on a home of its own; all else is as in the shipped dagster.yaml."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assets = [_empty(i) for i in range(ASSETS)]
+        ours = _time(assets, stock=False, batch=EVENT_BATCH)
+        batches = _time(assets, stock=True, batch=EVENT_BATCH)
+        single = _time(assets, stock=True, batch=0)
+    return Result(
+        f"Event log: one range run over {DATES} dates x {ASSETS} empty assets",
+        ("event log", "seconds", "CPU s", "times ours"),
+        [
+            _row(f"BatchingEventLog, batches of {EVENT_BATCH}", ours, ours),
+            _row(f"SqliteEventLogStorage, batches of {EVENT_BATCH}", batches, ours),
+            _row("SqliteEventLogStorage, no batches (Dagster's default)", single, ours),
+        ],
+    )
+
+
+def _empty(i: int) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"asset_{i}",
+        deps=[f"asset_{i - 1}"] if i else [],
+        partitions_def=_PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def nothing() -> dg.MaterializeResult:
+        return dg.MaterializeResult()
+
+    return nothing
+
+
+def _time(assets: list[dg.AssetsDefinition], *, stock: bool, batch: int) -> Timing:
+    def one_run() -> None:
+        instance = opened[-1]
+        _materialise(assets, instance, KEYS[0], KEYS[-1])
+        recorded = len(instance.get_materialized_partitions(dg.AssetKey(f"asset_{ASSETS - 1}")))
+        if recorded != DATES:
+            raise RuntimeError(f"The event log recorded {recorded} of {DATES} dates.")
+
+    def new_home() -> None:
+        folder = tempfile.TemporaryDirectory(prefix="bench-event-log-")
+        homes.append(folder)
+        os.environ.update(_environment(folder.name, batch))
+        opened.append(_instance(Path(folder.name), stock=stock))
+        opened[-1].add_dynamic_partitions("event_date", KEYS)
+        # Imports, empty databases and the first plan are not what is measured.
+        _materialise(assets, opened[-1], KEYS[0], KEYS[0])
+
+    homes: list[tempfile.TemporaryDirectory[str]] = []
+    opened: list[dg.DagsterInstance] = []
+    with patch.dict(os.environ):
+        try:
+            return best_of(2, one_run, before=new_home)
+        finally:
+            for instance in opened:
+                instance.dispose()
+            for folder in homes:
+                folder.cleanup()
+
+
+def _environment(home: str, batch: int) -> Mapping[str, str]:
+    return {
+        "KALSHI_ASSETS_HOME": home,
+        "DAGSTER_HOME": home,
+        "DAGSTER_EVENT_BATCH_SIZE": str(batch),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+
+
+def _instance(home: Path, *, stock: bool) -> dg.DagsterInstance:
+    config: dict[str, Any] = yaml.safe_load((configuration_folder() / "dagster.yaml").read_text("utf-8"))
+    if stock:
+        config["event_log_storage"] = {**_STOCK, "config": {"base_dir": str(home / "history")}}
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def _materialise(assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance, first: str, last: str) -> None:
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    dg.materialize(assets, instance=instance, tags=tags, run_config=_QUIET)
+
+
+def _row(what: str, timing: Timing, ours: Timing) -> tuple[str, str, str, str]:
+    return what, f"{timing.wall_s:.2f}", f"{timing.cpu_s:.2f}", f"{timing.wall_s / ours.wall_s:.1f}"
