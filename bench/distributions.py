@@ -45,7 +45,7 @@ def measure() -> Result:
         ("events", "quotes", "snapshots", "ungated", "us/snapshot", "CPU us", "original CPU us", "original/CPU"),
         rows,
         (
-            f"Growth per snapshot, {many} against {few} events: {grown:.2f} (original {original_grown:.2f}).",
+            f"Growth of CPU per snapshot, {many} against {few} events: {grown:.2f} (original {original_grown:.2f}).",
             'The original\'s figures are the reference measurement "original" on ladders of this size, not taken here.',
         ),
     )

@@ -39,15 +39,7 @@ class Ladders:
 def make_ladders(
     events: int, *, contracts: int = 10, quotes: int = 1200, snapshots: int = 50, seed: int = 7
 ) -> Ladders:
-    """Ladders of ``contracts`` thresholds, each with ``quotes`` quotes that come denser towards the release.
-
-    Args:
-        events: one a week.
-        contracts: per event.
-        quotes: per contract.
-        snapshots: per event, evenly over its eight days.
-        seed: the same seed gives the same rows.
-    """
+    """One event a week; ``quotes`` a contract, denser towards the release; ``snapshots`` evenly over the eight days."""
     rng = np.random.default_rng(seed)
     days = [_FIRST + timedelta(weeks=i) for i in range(events)]
     releases = [datetime(d.year, d.month, d.day, 13, 30, tzinfo=UTC) for d in days]

@@ -41,22 +41,24 @@ class Result:
     notes: Sequence[str] = ()
 
 
-def best_of(times: int, call: Callable[[], object], *, before: Callable[[], object] = lambda: None) -> Timing:
-    """The least wall time and the least CPU time of some calls.
+def best_of(times: int, call: Callable[[], object]) -> Timing:
+    """The least wall time and the least CPU time of some calls."""
+    return in_turns(times, call)[0]
 
-    Args:
-        times: how many calls.
-        call: what is timed.
-        before: run ahead of each call and not timed.
+
+def in_turns(times: int, *calls: Callable[[], object]) -> list[Timing]:
+    """The best of some rounds for each of some rivals, one call of each a round.
+
+    Taking turns lets a neighbour's load fall on all of them alike.
     """
-    wall, cpu = [], []
-    for _ in range(times):
-        before()
-        cpu_start, wall_start = time.process_time(), time.perf_counter()
-        call()
-        wall.append(time.perf_counter() - wall_start)
-        cpu.append(time.process_time() - cpu_start)
-    return Timing(min(wall), min(cpu))
+    rounds = [[_once(call) for call in calls] for _ in range(times)]
+    return [Timing(min(t.wall_s for t in mine), min(t.cpu_s for t in mine)) for mine in zip(*rounds, strict=True)]
+
+
+def _once(call: Callable[[], object]) -> Timing:
+    cpu, wall = time.process_time(), time.perf_counter()
+    call()
+    return Timing(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def machine() -> str:

@@ -118,8 +118,14 @@ def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:
 
 
 @compiled
-def _running_newest(offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints) -> Ints:
-    """For each row the best row so far: latest ts, then feed rank (low wins), then known_at, then the tighter quote."""
+def _running_newest(
+    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints, open_interest: Ints
+) -> Ints:
+    """For each row the best row so far: latest ts, then feed rank (low wins), then known_at.
+
+    Rows that agree on all three contradict the table's key; what is left of
+    the comparison only makes the choice independent of their order.
+    """
     newest = np.empty(known_at.size, np.int64)
     for contract in range(offsets.size - 1):
         best = -1
@@ -134,8 +140,10 @@ def _running_newest(offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: In
                     better = known_at[i] > known_at[best]
                 elif bid[i] != bid[best]:
                     better = bid[i] > bid[best]
-                else:
+                elif ask[i] != ask[best]:
                     better = ask[i] < ask[best]
+                else:
+                    better = open_interest[i] > open_interest[best]
             if better:
                 best = i
             newest[i] = best
@@ -143,31 +151,41 @@ def _running_newest(offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: In
 
 
 @compiled
-def _window_volume(offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Floats, window: int) -> Floats:
-    """Volume of the row's own feed with known_at in (row - window, row]; one sliding window a feed."""
-    out = np.full(volume.size, np.nan)
-    previous = np.empty(volume.size, np.int64)  # next row of the same feed, as a linked list
-    head = np.empty(n_feeds, np.int64)
-    tail = np.empty(n_feeds, np.int64)
-    total = np.empty(n_feeds)
+def _window_volume(offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Ints, window: int) -> Ints:
+    """Volume of the row's own feed with known_at in (row - window, row], rows of the same instant included.
+
+    One sliding window a feed, in whole hundredths of a contract, so that the
+    order of simultaneous rows leaves no trace. -1 where the feed has none.
+    """
+    out = np.full(volume.size, -1, np.int64)
+    following = np.empty(volume.size, np.int64)  # next row of the same feed, as a linked list
+    head, tail, total = np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64)
     for contract in range(offsets.size - 1):
         head[:] = -1
         tail[:] = -1
-        total[:] = 0.0
-        for i in range(offsets[contract], offsets[contract + 1]):
-            if np.isnan(volume[i]):
-                continue
-            f = feed[i]
-            if head[f] < 0:
-                head[f] = i
-            else:
-                previous[tail[f]] = i
-            tail[f] = i
-            total[f] += volume[i]
-            while known_at[head[f]] <= known_at[i] - window:
-                total[f] -= volume[head[f]]
-                head[f] = previous[head[f]]
-            out[i] = max(total[f], 0.0)
+        total[:] = 0
+        first, stop = offsets[contract], offsets[contract + 1]
+        while first < stop:
+            end = first
+            while end < stop and known_at[end] == known_at[first]:
+                f = feed[end]
+                if volume[end] >= 0:
+                    if head[f] < 0:
+                        head[f] = end
+                    else:
+                        following[tail[f]] = end
+                    tail[f] = end
+                    total[f] += volume[end]
+                end += 1
+            for i in range(first, end):
+                f = feed[i]
+                if volume[i] < 0:
+                    continue
+                while known_at[head[f]] <= known_at[i] - window:
+                    total[f] -= volume[head[f]]
+                    head[f] = following[head[f]]
+                out[i] = total[f]
+            first = end
     return out
 
 
@@ -212,15 +230,15 @@ def index_quotes(
     feed, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
     bid = micro_prices(quotes["yes_bid_close_usd"], 0)
     ask = micro_prices(quotes["yes_ask_close_usd"], MICRO)
-    volume = _counts(quotes["volume_contracts"])
-    open_interest = _counts(quotes["open_interest_contracts"])
+    volume = _hundredths(quotes["volume_contracts"])
+    open_interest = _hundredths(quotes["open_interest_contracts"])
     records: Records = np.empty(known_at.size, QUOTE)
     records["ts"], records["known_at"], records["feed"] = ts, known_at, feed
     records["bid"], records["ask"] = bid, ask
-    records["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask)
+    records["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask, open_interest)
     window = int(volume_window_s * 1e6)
-    records["volume"] = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
-    records["open_interest"] = open_interest
+    traded = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
+    records["volume"], records["open_interest"] = _contracts(traded), _contracts(open_interest)
     return QuoteIndex(offsets, known_at, records, carry, reports_changes)
 
 
@@ -232,14 +250,19 @@ def _order(contract: Ints, known_at: Ints) -> Ints | None:
     return np.lexsort((known_at, contract))
 
 
-def _counts(column: pa.ChunkedArray) -> Floats:
-    """Contract counts; NaN where null or negative."""
+def _hundredths(column: pa.ChunkedArray) -> Ints:
+    """Contract counts in hundredths; -1 where null or negative."""
     if pa.types.is_decimal(column.type):
         units, missing = _unscaled(column, 2)
-        values = np.where(missing, np.nan, units / 100.0)
     else:
         values = reals(column)
-    return np.where(values < 0.0, np.nan, values)
+        missing = np.isnan(values)
+        units = np.rint(np.where(missing, 0.0, values) * 100.0).astype(np.int64)
+    return np.where(missing | (units < 0), -1, units)
+
+
+def _contracts(hundredths: Ints) -> Floats:
+    return np.where(hundredths < 0, np.nan, hundredths / 100.0)
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, list[Any]]:

@@ -236,7 +236,8 @@ _ALL = (
         "implied_mean": REAL, "implied_median": REAL, "implied_std": REAL,
         "surprise_mean": REAL, "surprise_median": REAL, "surprise_std": REAL, "unlabelled_reason": TEXT}),
         key=("event_ticker",), partition_by=_BY_EVENT, versioned=True),
-    TableSpec("folds", _schema({"strategy_id": TEXT, "event_date": DATE, "event_ticker": TEXT, "role": TEXT, **_TIMES}, {
+    TableSpec("folds", _schema({
+        "strategy_id": TEXT, "event_date": DATE, "event_ticker": TEXT, "role": TEXT, **_TIMES}, {
         "reason": TEXT, "label_start": TIME, "label_end": TIME}),
         key=("strategy_id", "event_date", "event_ticker"), partition_by=("event_date",)),
     TableSpec("trials", _schema({
@@ -260,7 +261,8 @@ _ALL = (
     TableSpec("ingest_log", _schema({"stage": TEXT, "endpoint": TEXT, **_TIMES}, {
         "requests": INT, "rows": INT, "errors": INT, "pages": INT, "findings_json": TEXT, "notes": TEXT}),
         key=("stage", "endpoint", "ts")),
-    TableSpec("ingest_checkpoints", _schema({"endpoint": TEXT, "key": TEXT, "range_start": TIME, "range_end": TIME, **_TIMES}, {
+    TableSpec("ingest_checkpoints", _schema({
+        "endpoint": TEXT, "key": TEXT, "range_start": TIME, "range_end": TIME, **_TIMES}, {
         "cursor": TEXT, "pages": INT, "rows": INT, "complete": BOOL}),
         key=("endpoint", "key", "range_start", "range_end"), versioned=True),
 )  # fmt: skip

@@ -124,7 +124,7 @@ def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
         began = time.monotonic()
         workbench.progress(name, "dates", 0, len(dates))
         try:
-            result = stage.run(workbench.stage_context(context.run_id), scope)
+            result = stage.run(workbench.stage_context(context.run.run_id), scope)
         except KalshiAssetsError as error:
             workbench.failure = error
             raise dg.Failure(description=str(error), allow_retries=False) from error
@@ -134,7 +134,7 @@ def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
         metadata = stage_metadata(result, stage.main_table)
         if name == "distributions" and (picture := distribution_picture(workbench.lake, dates)):
             metadata["ladder"] = picture
-        if len(dates) > 1:
+        if not context.has_partition_key:  # a range, be it of one date
             _report_each_date(context, name, result)
         return dg.MaterializeResult(metadata=metadata, check_results=_check_results(name, result))
 
@@ -173,5 +173,5 @@ def _report_each_date(context: dg.AssetExecutionContext, name: str, result: Stag
                     job_name=context.run.job_name,
                     event_specific_data=evaluation,
                 ),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )

@@ -55,6 +55,7 @@ class Workbench:
             exchange=self.source.exchange,
             catalog=self.source.catalog,
             simulated=self.source.simulated,
+            requests=lambda: self.source.requests,
             strategy=self.strategy,
             progress=self.progress,
         )

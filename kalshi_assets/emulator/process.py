@@ -33,7 +33,7 @@ class ServedArchive:
             ArchiveError: the folder is no readable archive.
             Unreachable: the child ended without a word.
         """
-        self._child = subprocess.Popen(
+        self._child = subprocess.Popen(  # noqa: S603 (this very module, with this very interpreter)
             [sys.executable, "-m", __name__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._child.stdout is not None

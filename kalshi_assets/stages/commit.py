@@ -57,6 +57,7 @@ def finish(
         code_version=code_version(),
         config_hash=context.strategy.config_hash,
     )
+    _log(context, stage, written=sum(changed.values()), failed=sum(not r.passed for r in results), notes=notes)
     return StageResult(
         stage=stage,
         dates=ordered,
@@ -66,6 +67,23 @@ def finish(
         notes=tuple(notes),
         snapshot_id=snapshot,
     )
+
+
+def _log(context: StageContext, stage: str, *, written: int, failed: int, notes: Sequence[str]) -> None:
+    """One line in the ingest log: what the run did, which is no content of the data."""
+    moment = context.now()
+    row = {
+        "stage": stage,
+        "endpoint": "all",
+        "ts": moment,
+        "known_at": moment,
+        "requests": context.requests(),
+        "rows": written,
+        "errors": failed,
+        "notes": " ".join(notes) or None,
+    }
+    rows = pa.Table.from_pylist([row], schema=TABLES["ingest_log"].schema)
+    context.lake.upsert("ingest_log", rows, run_id=context.run_id)
 
 
 def _schema_results(

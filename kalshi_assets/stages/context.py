@@ -42,6 +42,7 @@ class StageContext:
         exchange: opens the exchange on first use; a stage that needs none never asks.
         catalog: what the sources say of some series, fetched once a run.
         simulated: whether any price in the lake is simulated.
+        requests: how many requests the run has sent so far.
         strategy: what walk-forward and verdict evaluate.
         progress: where progress is reported.
         now: the clock.
@@ -52,6 +53,7 @@ class StageContext:
     exchange: Callable[[], Exchange]
     catalog: Callable[[tuple[str, ...]], Catalog]
     simulated: Callable[[], bool]
+    requests: Callable[[], int] = int
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     progress: Progress = silent
     now: Callable[[], datetime] = _utc_now

@@ -1,4 +1,4 @@
-"""Stage 3: candles and trades of every contract, from whichever tier holds them."""
+"""Stage 3: candles, trades and books of every contract, from whichever tier holds them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kalshi_assets.core.tables import TABLES
 from kalshi_assets.exchange.client import Exchange
 from kalshi_assets.exchange.models import Cutoff
 from kalshi_assets.exchange.routing import MarketRef
+from kalshi_assets.stages.books import held_books, pull_books, trading
 from kalshi_assets.stages.commit import finish
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
@@ -58,7 +59,7 @@ class _Ladder:
 
 
 def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] = WINDOWS) -> StageResult:
-    """Pull candles and trades of the scope's contracts.
+    """Pull candles and trades of the scope's contracts, and the books of those that still trade.
 
     The historical cutoff is read before and after; when it moved meanwhile the
     pull is repeated once, since a market may have changed tier between two requests.
@@ -69,7 +70,8 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     """
     lake, dates = context.lake, scope.event_dates
     require_evidence(lake, STAGE, dates)
-    ladders = _ladders(lake.read("contracts", event_dates=dates, series=scope.series))
+    contracts = lake.read("contracts", event_dates=dates, series=scope.series)
+    ladders = _ladders(contracts)
     exchange = context.exchange()
     cutoff = exchange.cutoff()
     pulled = _pull(context, exchange, ladders, windows, cutoff)
@@ -81,8 +83,11 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
         pa.concat_tables([TABLES[name].schema.empty_table(), *(tables[i] for tables in pulled)])
         for i, name in enumerate(("quotes", "trades", "coverage"))
     )
+    books, tops = pull_books(exchange, trading(contracts, context.now()))
+    candles = pa.concat_tables([candles, held_books(lake, scope), tops])
     run_id = context.run_id
     changed = {
+        "orderbooks": lake.upsert("orderbooks", books, run_id=run_id).rows,
         "trades": lake.replace("trades", trades, scope=scope, run_id=run_id).rows,
         "quotes": lake.replace("quotes", candles, scope=scope, run_id=run_id).rows,
         "coverage": lake.upsert("coverage", coverage, run_id=run_id).rows,

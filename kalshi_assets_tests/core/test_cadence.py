@@ -1,6 +1,7 @@
 """When a date wants a refresh."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,10 @@ def test_slots_tighten_towards_the_release_and_go_on_after_it():
     ahead = [RELEASE - t for t in times if t < RELEASE]
     assert ahead[0] == timedelta(days=30)
     assert ahead[-1] == timedelta(minutes=1)
-    gaps = [a - b for a, b in zip(ahead, ahead[1:], strict=False)]
+    gaps = [a - b for a, b in pairwise(ahead)]
     assert gaps[0] == timedelta(days=1)
     assert gaps[-1] == timedelta(minutes=1)
-    assert all(later <= earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(gaps))
     assert [t - RELEASE for t in times if t > RELEASE] == list(AFTERWARDS)
 
 

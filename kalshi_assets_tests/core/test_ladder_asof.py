@@ -79,6 +79,12 @@ def test_volume_is_a_window_of_the_rows_own_feed() -> None:
     assert volume[~finest].tolist() == [100.0]
 
 
+def test_rows_that_arrive_together_share_one_window_whatever_their_order() -> None:
+    rows = [quote("A", 0.1, 0.2, at=minute(k), known_at=minute(9), volume=v) for k, v in enumerate((0.1, 0.2, 0.7))]
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        assert index([rows[i] for i in order]).rows["volume"].tolist() == [1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("prices", "empty", "expected"),
     [

@@ -55,9 +55,14 @@ def test_a_range_is_recorded_partition_by_partition(instance):
 def test_an_error_inside_a_batch_stores_nothing_of_it(instance):
     key = dg.AssetKey("b")
     log = instance.event_log_storage
-    with pytest.raises(RuntimeError), log.one_transaction():
-        instance.report_runless_asset_event(dg.AssetMaterialization(key))
-        raise RuntimeError
+
+    def store_and_fail():
+        with log.one_transaction():
+            instance.report_runless_asset_event(dg.AssetMaterialization(key))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store_and_fail()
     assert instance.get_latest_materialization_event(key) is None
     instance.report_runless_asset_event(dg.AssetMaterialization(key))
     assert instance.get_latest_materialization_event(key) is not None

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.build import build_definitions
 from kalshi_assets.defs.partitions import registered_dates
 from kalshi_assets.defs.sensors import build_release_sensor
 from kalshi_assets.errors import ExchangeError
@@ -117,7 +119,7 @@ def test_the_next_slot_is_asked_for_once_it_is_due(tick):
 
 def test_the_cursor_keeps_what_other_dates_were_served(tick):
     tick.listing.dates = [APRIL, MAY]
-    tick.clock.time = RELEASES[MAY] - timedelta(days=29, minutes=-1)
+    tick.clock.time = RELEASES[MAY] - timedelta(days=28, minutes=-1)
     assert [key for _, key in requested(tick())] == ["2024-04-10", "2024-05-15"]
     tick.clock.time += timedelta(days=1)
     assert [key for _, key in requested(tick())] == ["2024-05-15"]
@@ -159,3 +161,19 @@ def test_a_late_date_waits_for_the_run_in_flight(tick):
     tick.instance.delete_run(run.run_id)
     assert [key for _, key in requested(tick())] == ["2024-04-10"]
     assert tick.registered == [MARCH, APRIL, MAY]
+
+
+def test_dagster_resolves_a_request_to_its_partition(tick):
+    workbench = SimpleNamespace(source=tick.listing, chosen_series=lambda: ("KXCPIYOY",))
+    repository = build_definitions(workbench).get_repository_def()
+    tick.listing.dates = [APRIL]
+    job = dg.define_asset_job("refresh", selection=dg.AssetSelection.assets(*build_assets()))
+    given = {"instance": tick.instance, "repository_def": repository, "resources": {"workbench": workbench}}
+    with (
+        dg.build_sensor_context(**given) as context,
+        partition_loading_context(dynamic_partitions_store=tick.instance),
+    ):
+        ticked = build_release_sensor(job, tick.clock).evaluate_tick(context)
+    (request,) = ticked.run_requests
+    assert request.tags["dagster/partition"] == "2024-04-10"
+    assert request.run_key == "2024-04-10@2024-04-10T12:19:00Z"

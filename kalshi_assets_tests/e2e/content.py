@@ -15,4 +15,5 @@ def content(home, tables=CONTENT):
 
 def versions(home):
     """The Delta version of each table."""
-    return Lake(home / "lake").versions()
+    held = Lake(home / "lake").versions()
+    return {name: held[name] for name in CONTENT if name in held}

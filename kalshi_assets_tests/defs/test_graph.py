@@ -1,0 +1,348 @@
+"""The graph as Dagster runs it: what is defined, what a run leaves behind, and what a gate stops."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from kalshi_assets.console import RunProgress
+from kalshi_assets.core.tables import TABLES
+from kalshi_assets.defs.assets import STAGE_ASSETS, build_assets
+from kalshi_assets.defs.backfill import RunReport, run_backfill
+from kalshi_assets.defs.instance import open_instance
+from kalshi_assets.defs.partitions import EVENT_DATES, sync_event_dates
+from kalshi_assets.defs.workbench import Workbench
+from kalshi_assets.errors import GateError
+from kalshi_assets.settings import Settings
+from kalshi_assets.sources import OpenSource
+from kalshi_assets.stages import features
+from kalshi_assets.store.lake import Lake, Scope
+from kalshi_assets_tests.conftest import PROJECT
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SERIES = "KXU3"
+OURS = ("KALSHI_", "FRED_", "DAGSTER_")
+DAGSTER = Path(sys.executable).with_name("dagster")
+SUCCEEDED = "SUCCEEDED"
+
+# name: (upstream assets, gates)
+EXPECTED = {
+    "market_catalog": (set(), {"schema_and_keys", "catalog_complete"}),
+    "contracts": ({"market_catalog"}, {"schema_and_keys", "specs_resolved"}),
+    "quotes": ({"market_catalog"}, {"schema_and_keys", "quotes_ordered"}),
+    "distributions": ({"market_catalog", "contracts", "quotes"}, {"schema_and_keys", "distribution_laws"}),
+    "feature_panel": ({"distributions", "quotes"}, {"schema_and_keys", "order_of_times"}),
+    "labels": ({"market_catalog", "contracts", "distributions"}, {"schema_and_keys", "labels_learned_after_release"}),
+    "walk_forward_folds": ({"feature_panel", "labels"}, {"schema_and_keys", "no_label_after_test"}),
+    "promotion_verdict": (
+        {"market_catalog", "distributions", "labels", "feature_panel", "walk_forward_folds"},
+        {"schema_and_keys"},
+    ),
+}
+GATES = [(asset, gate) for asset, (_, gates) in EXPECTED.items() for gate in sorted(gates)]
+
+
+class Bench:
+    """A home, the Dagster instance in it and the newest run's workbench."""
+
+    def __init__(self, settings: Settings, source: OpenSource, instance: dg.DagsterInstance, days: list[date]) -> None:
+        self.settings, self.source, self.instance, self.days = settings, source, instance, days
+        self.workbench = Workbench(Lake(settings.lake), source, (SERIES,))
+
+    @property
+    def lake(self) -> Lake:
+        return self.workbench.lake
+
+    def run(self, *assets: str, day: date, series: str = SERIES, as_range: bool = False) -> dg.ExecuteInProcessResult:
+        """Materialise some assets (all for none) of one date, as a partition or as a range of one."""
+        self.workbench = Workbench(Lake(self.settings.lake), self.source, (series,))
+        key = day.isoformat()
+        ends = {"dagster/asset_partition_range_start": key, "dagster/asset_partition_range_end": key}
+        return dg.materialize(
+            build_assets(),
+            selection=list(assets) or None,
+            instance=self.instance,
+            resources={"workbench": dg.ResourceDefinition.hardcoded_resource(self.workbench)},
+            run_config=QUIET,
+            raise_on_error=False,
+            **({"tags": ends} if as_range else {"partition_key": key}),
+        )
+
+    def refusal(self, asset: str, day: date) -> str:
+        """What an asset that was launched alone says when it must not run."""
+        result = self.run(asset, day=day)
+        assert not result.success
+        assert not result.get_asset_materialization_events()
+        assert isinstance(self.workbench.failure, GateError)
+        return str(self.workbench.failure)
+
+    def checks(self, run_id: str) -> dict[tuple[str, str, str | None], str]:
+        """State of every check result that a run planned or filed, by asset, check and partition."""
+        states = {}
+        for asset, gate in GATES:
+            key = dg.AssetCheckKey(dg.AssetKey(asset), gate)
+            for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=200):
+                if record.run_id == run_id:
+                    states[asset, gate, record.partition] = record.status.name
+        return states
+
+    def materialised(self, run_id: str) -> set[tuple[str, str]]:
+        """Assets and partitions that a run materialised."""
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        logged = [entry.dagster_event for entry in self.instance.all_logs(run_id, of_type=kind)]
+        return {(event.asset_key.to_user_string(), event.partition) for event in logged}
+
+
+@contextmanager
+def clean_environment() -> Iterator[None]:
+    """No setting of ours from outside, and none left behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("KALSHI_ASSETS_HOME", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_DISABLE_TELEMETRY"):
+            patch.setenv(name, "")
+        for name in [n for n in os.environ if n.startswith(OURS)]:
+            patch.delenv(name)
+        yield
+
+
+def backfill(settings: Settings, *dates: date) -> RunReport:
+    return run_backfill(settings, series=[SERIES], dates=(dates[0], dates[-1]), progress=RunProgress(()))
+
+
+@pytest.fixture(scope="module")
+def whole(archive, source, tmp_path_factory) -> tuple[Path, RunReport]:
+    """A home filled by one run over a range of three dates, with its report. Not to be written to."""
+    home = tmp_path_factory.mktemp("whole")
+    with clean_environment():
+        settings = Settings.from_environment({}, home=home, source=f"archive:{archive}")
+        return home, backfill(settings, *source.catalog((SERIES,)).event_dates[:3])
+
+
+@pytest.fixture(scope="module")
+def source(archive, tmp_path_factory) -> Iterator[OpenSource]:
+    settings = Settings.from_environment({}, home=tmp_path_factory.mktemp("none"), source=f"archive:{archive}")
+    with OpenSource(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bench(whole, source, archive, tmp_path) -> Iterator[Bench]:
+    """A private copy of the filled home."""
+    home, report = whole
+    shutil.copytree(home, tmp_path / "home")
+    with clean_environment():
+        settings = Settings.from_environment({}, home=tmp_path / "home", source=f"archive:{archive}")
+        with open_instance(settings) as instance:
+            yield Bench(settings, source, instance, list(report.dates))
+
+
+def dagster(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Dagster's own command at the project's top level."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    given = {"KALSHI_ASSETS_HOME": str(home), "DAGSTER_HOME": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+    return subprocess.run(
+        [str(DAGSTER), *arguments], env={**kept, **given}, cwd=PROJECT, capture_output=True, text=True, timeout=120
+    )
+
+
+# What is defined
+
+
+def test_the_code_location_holds_eight_gated_assets():
+    from kalshi_assets.definitions import defs
+
+    assert {a.key.to_user_string() for a in defs.assets} == set(EXPECTED)
+    for asset in defs.assets:
+        name = asset.key.to_user_string()
+        upstream, gates = EXPECTED[name]
+        assert {key.to_user_string() for key in asset.asset_deps[asset.key]} == upstream
+        assert asset.partitions_def == EVENT_DATES
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+        assert {spec.name for spec in asset.check_specs} == gates
+        assert all(spec.blocking and spec.partitions_def == EVENT_DATES for spec in asset.check_specs)
+        columns = asset.metadata_by_key[asset.key]["dagster/column_schema"].columns
+        assert [c.name for c in columns] == TABLES[STAGE_ASSETS[name].main_table].schema.names
+    assert defs.executor is dg.in_process_executor
+    assert [s.name for s in defs.sensors] == ["release_refresh"]
+    assert defs.sensors[0].default_status is dg.DefaultSensorStatus.STOPPED
+    assert [j.name for j in defs.jobs] == ["refresh"]
+    assert defs.resolve_job_def("refresh").tags["kalshi/writer"] == "lake"
+    assert not defs.schedules
+
+
+def test_dagster_validates_the_workspace_and_leaves_the_project_alone(tmp_path):
+    caches = {".hypothesis", ".mypy_cache", ".ruff_cache", ".import_linter_cache", "__pycache__"}
+    before = {p.name for p in PROJECT.iterdir()} | caches
+    done = dagster(tmp_path / "home", "definitions", "validate", "-w", "workspace.yaml")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {p.name for p in PROJECT.iterdir()} <= before
+
+
+# What a run leaves behind
+
+
+def test_a_range_materialises_every_asset_and_gates_every_date(bench, whole):
+    _, report = whole
+    days = [d.isoformat() for d in bench.days]
+    assert report.exit_code == 0
+    assert len(days) == 3
+    assert bench.materialised(report.run_id) == {(asset, day) for asset in EXPECTED for day in days}
+    checks = bench.checks(report.run_id)
+    assert {key for key in checks if key[2] is not None} == {(*gate, day) for gate in GATES for day in days}
+    assert set(checks.values()) == {SUCCEEDED}
+
+
+def test_one_partition_materialises_every_asset_and_gates_it(bench):
+    day = bench.days[1]
+    result = bench.run(day=day)
+    assert result.success
+    assert bench.materialised(result.run_id) == {(asset, day.isoformat()) for asset in EXPECTED}
+    assert bench.checks(result.run_id) == {(*gate, day.isoformat()): SUCCEEDED for gate in GATES}
+
+
+def test_a_range_of_one_date_gates_that_date(bench):
+    day = bench.days[1]
+    result = bench.run("contracts", day=day, as_range=True)
+    assert result.success
+    assert bench.materialised(result.run_id) == {("contracts", day.isoformat())}
+    checks = bench.checks(result.run_id)
+    assert {gate for _, gate, filed in checks if filed == day.isoformat()} == EXPECTED["contracts"][1]
+    assert set(checks.values()) == {SUCCEEDED}
+
+
+def test_a_date_of_other_series_changes_nothing(bench):
+    day = bench.days[1]
+    before = bench.lake.content_hash("quotes"), bench.lake.content_hash("events")
+    assert day not in bench.source.catalog(("KXCPIYOY",)).event_dates
+    done = bench.run("market_catalog", "contracts", "quotes", "distributions", day=day, series="KXCPIYOY")
+    assert done.success, bench.workbench.failure
+    assert (bench.lake.content_hash("quotes"), bench.lake.content_hash("events")) == before
+
+
+def test_an_asset_shows_rows_dates_gates_and_a_ladder(bench):
+    record = bench.instance.fetch_materializations(dg.AssetKey("distributions"), limit=1).records[0]
+    shown = record.asset_materialization.metadata
+    n_rows = bench.lake.read("distributions", event_dates=bench.days).num_rows
+    assert n_rows > 0
+    assert shown["dagster/row_count"].value == n_rows
+    assert shown["dates"].value == 3
+    assert (shown["first_date"].value, shown["last_date"].value) == tuple(d.isoformat() for d in bench.days[::2])
+    table = [dict(r.data) for r in shown["gates"].records]
+    assert {(r["gate"], r["event_date"]) for r in table} == {
+        (gate, d.isoformat()) for gate in EXPECTED["distributions"][1] for d in bench.days
+    }
+    assert all(r["passed"] for r in table)
+    found = re.fullmatch(r"!\[ladder\]\(data:image/svg\+xml;base64,(.+)\)", shown["ladder"].value)
+    assert found is not None
+    drawing = ET.fromstring(base64.b64decode(found.group(1)))
+    assert drawing.tag.endswith("svg")
+    assert len(list(drawing)) > 5
+    newest = bench.lake.read("events", event_dates=bench.days[-1:])["event_ticker"].to_pylist()
+    assert newest[0] in "".join(drawing.itertext())
+
+
+# What a gate stops
+
+
+def leak(monkeypatch, day: date) -> None:
+    """From now on the first panel row of a date rests on an input that came after its as-of time."""
+    honest = features.build_panel
+
+    def build_panel(*tables: pa.Table) -> pa.Table:
+        panel = honest(*tables)
+        known = panel["inputs_known_at"].to_pylist()
+        first = panel["event_date"].to_pylist().index(day)
+        known[first] = panel["as_of"][first].as_py() + timedelta(seconds=1)
+        at = panel.schema.get_field_index("inputs_known_at")
+        return panel.set_column(at, panel.schema.field(at), pa.array(known, panel.schema.field(at).type))
+
+    monkeypatch.setattr(features, "build_panel", build_panel)
+
+
+def test_a_leak_stops_the_run_and_every_later_launch(bench, monkeypatch):
+    first, middle, last = bench.days
+    with monkeypatch.context() as patch:
+        leak(patch, middle)
+        report = backfill(bench.settings, first, middle)
+
+    assert report.exit_code == 3
+    (failed,) = [g for stage in report.stages for g in stage.failed]
+    assert (failed.check_name, failed.event_date) == ("order_of_times", middle)
+    (offender,) = bench.lake.read("events", event_dates=[middle])["event_ticker"].to_pylist()
+    assert failed.first_offender is not None
+    assert offender in failed.first_offender
+    made = {asset for asset, _ in bench.materialised(report.run_id)}
+    assert made == set(EXPECTED) - {"walk_forward_folds", "promotion_verdict"}
+    checks = bench.checks(report.run_id)
+    states = {day: checks["feature_panel", "order_of_times", day.isoformat()] for day in report.dates}
+    assert states == {first: SUCCEEDED, middle: "FAILED"}
+
+    said = bench.refusal("walk_forward_folds", last)
+    assert said == (
+        f"walk_forward_folds will not read feature_panel for {middle}: the evidence of its gate order_of_times failed. "
+        f"Materialise feature_panel for {middle} again."
+    )
+    assert "order_of_times failed" in bench.refusal("promotion_verdict", last)
+    assert bench.run("walk_forward_folds", day=first).success  # looks back on nothing that leaked
+
+    assert bench.run("feature_panel", day=middle).success
+    assert bench.run("walk_forward_folds", "promotion_verdict", day=last).success
+
+
+def test_data_changed_after_its_check_is_stale(bench):
+    day = bench.days[1]
+    held = bench.lake.read("distributions", event_dates=[day])
+    at = held.schema.get_field_index("mean")
+    altered = held.set_column(at, held.schema.field(at), pc.add(held["mean"], 0.1))
+    bench.lake.replace("distributions", altered, scope=Scope([day]), run_id="behind the back")
+    said = bench.refusal("feature_panel", day)
+    assert f"distributions for {day}" in said
+    assert "is stale" in said
+    assert bench.run("feature_panel", day=bench.days[0]).success
+    assert bench.run("distributions", "feature_panel", day=day).success
+
+
+def test_without_evidence_under_the_present_rules_nothing_is_read(bench, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("kalshi_assets.stages.evidence.RULES_VERSION", "2")
+        assert "gate schema_and_keys is missing" in bench.refusal("feature_panel", bench.days[1])
+    assert bench.run("feature_panel", day=bench.days[1]).success
+    shutil.rmtree(bench.settings.lake / "gate_evidence")
+    assert "gate schema_and_keys is missing" in bench.refusal("feature_panel", bench.days[1])
+
+
+# By Dagster's own command
+
+
+def test_dagsters_own_command_materialises_a_partition(archive, source, tmp_path):
+    home = tmp_path / "home"
+    settings = Settings.from_environment({}, home=home, source=f"archive:{archive}")
+    listed = source.catalog(("KXCPIYOY",))
+    day = listed.event_dates[2]
+    with clean_environment(), open_instance(settings) as instance:
+        sync_event_dates(instance, [day])
+    done = dagster(
+        home, "asset", "materialize", "-m", "kalshi_assets.definitions",
+        "--select", "market_catalog", "--partition", day.isoformat(), KALSHI_ASSETS_SOURCE=f"archive:{archive}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    lake = Lake(settings.lake)
+    expected = listed.events.filter(pc.equal(listed.events["event_date"], pa.scalar(day, pa.date32())))
+    written = lake.read("events", event_dates=[day], series=["KXCPIYOY"])
+    assert written["event_ticker"].to_pylist() == expected["event_ticker"].to_pylist()
+    assert lake.event_dates("events") == [day]
+    n_contracts = written["n_contracts"].to_pylist()
+    assert len(set(lake.read("contracts", series=["KXCPIYOY"])["ticker"].to_pylist())) == sum(n_contracts) > 0
+    with clean_environment(), open_instance(settings) as instance:
+        assert instance.get_materialized_partitions(dg.AssetKey("market_catalog")) == {day.isoformat()}

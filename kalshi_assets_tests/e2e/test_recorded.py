@@ -1,0 +1,96 @@
+"""The whole graph on recorded ladders. Needs ../shared/archive/macro-run beside the project; skips without it."""
+
+import pytest
+
+from kalshi_assets_tests.conftest import RECORDED, CommandLine
+
+pytestmark = pytest.mark.shared
+
+LAST = """
+    select l.series_ticker s, count(*) n, avg(abs(d.mean - l.first_print)) mae,
+           avg(abs(d.median - l.first_print)) median_mae
+    from distributions d join labels l using (event_ticker)
+    where d.horizon = '5min' and d.mean is not null and l.first_print is not null
+    group by 1 order by 1
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    if not RECORDED.is_dir():
+        pytest.skip("needs the recorded archive ../shared/archive/macro-run beside the project")
+    return CommandLine(tmp_path_factory.mktemp("recorded"))
+
+
+@pytest.fixture(scope="module")
+def macro(home):
+    return home.json("run", "--source", f"archive:{RECORDED}", "--series", "KXCPIYOY,KXU3", "--json")
+
+
+@pytest.fixture(scope="module")
+def weather(home, macro):
+    return home.json("run", "--source", f"archive:{RECORDED}", "--series", "KXHIGHNY,KXLOWTNYC", "--json")
+
+
+def test_all_59_ladders_reach_a_verdict(home, macro):
+    assert len(macro["stages"]) == 8
+    assert macro["simulated"] is False
+    assert all(check["passed"] for check in macro["checks"])
+    (row,) = home.json("sql", "select count(distinct event_ticker) n from distributions", "--format", "json")
+    assert row["n"] == 59
+    assert macro["verdicts"][0]["verdict"] == "insufficient_evidence"
+
+
+def test_the_implied_mean_at_the_last_horizon_is_as_good_as_measured_elsewhere(home, macro):
+    cpi, u3 = home.json("sql", LAST, "--format", "json")
+    assert cpi["n"] >= 23
+    assert cpi["mae"] == pytest.approx(0.077, abs=0.01)
+    assert u3["n"] >= 30
+    assert u3["mae"] == pytest.approx(0.127, abs=0.02)
+
+
+def test_all_trades_arrive_from_both_tiers(home, macro):
+    (row,) = home.json("sql", "select count(*) n, count(distinct trade_id) ids from trades", "--format", "json")
+    assert row["n"] == row["ids"] == 7587
+
+
+def test_the_release_day_candle_never_reaches_a_feature(home, macro):
+    query = """
+        select count(*) n from distribution_rungs r join events e using (event_ticker)
+        where r.quote_known_at >= e.release_time
+    """
+    assert home.json("sql", query, "--format", "json") == [{"n": 0}]
+
+
+def test_what_was_not_known_is_hidden_from_sql(home, macro):
+    query = "select count(*) n, count(revised) revised from labels"
+    (then,) = home.json("sql", query, "--as-of", "2024-06-30", "--format", "json")
+    (now,) = home.json("sql", query, "--format", "json")
+    assert then["revised"] == 0
+    assert now["revised"] == 35
+    assert then["n"] < now["n"] == 59
+
+
+def test_bins_with_open_ends_and_no_print(home, weather):
+    query = """
+        select count(*) n, count(mean) ungated, max(abs(list_sum(probability) - 1)) off from distributions
+        where horizon = '1h' and series_ticker in ('KXHIGHNY', 'KXLOWTNYC')
+    """
+    (row,) = home.json("sql", query, "--format", "json")
+    assert row["n"] == 66
+    assert row["ungated"] >= 60
+    assert row["off"] < 1e-9
+
+
+def test_weather_is_labelled_by_its_settlement(home, weather):
+    query = """
+        select count(*) n, count(first_print) prints, count(*) filter (settled_lo is null and settled_hi is null) open
+        from labels where series_ticker in ('KXHIGHNY', 'KXLOWTNYC')
+    """
+    assert home.json("sql", query, "--format", "json") == [{"n": 66, "prints": 0, "open": 0}]
+
+
+def test_one_series_does_not_disturb_another(home, macro, weather):
+    assert weather["stages"]["market_catalog"]["changed"]["events"] == 66
+    (row,) = home.json("sql", "select count(*) n from events", "--format", "json")
+    assert row["n"] == 59 + 66

@@ -1,0 +1,176 @@
+"""What the quotes stage asks of the exchange, and what it files."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from kalshi_assets.errors import GateError, Unreachable
+from kalshi_assets.exchange.candles import CANDLES
+from kalshi_assets.exchange.models import Cutoff
+from kalshi_assets.exchange.trades import TRADES
+from kalshi_assets.stages.context import StageContext
+from kalshi_assets.stages.quotes import CandleWindow, quotes
+from kalshi_assets.store.lake import Lake, Scope
+from kalshi_assets_tests.exchange import bodies
+from kalshi_assets_tests.stages.catalog_seed import CLOSED, DAY, EVENT, OPENED, SERIES, fill_catalog, vouch
+
+HOURLY = (CandleWindow(60, timedelta(days=35)),)
+
+
+def cutoff(**changes):
+    return Cutoff.parse({**bodies.CUTOFF, **changes}, "/historical/cutoff")
+
+
+class Exchange:
+    """Answers one candle and one trade for each contract but the silent ones, and remembers the questions."""
+
+    def __init__(self, *cutoffs, silent=()):
+        self.cutoffs = list(cutoffs or (cutoff(), cutoff()))
+        self.silent = set(silent)
+        self.candles_asked, self.trades_asked = [], []
+        self.broken = False
+
+    def cutoff(self):
+        return self.cutoffs.pop(0)
+
+    def candlesticks(self, markets, *, period_minutes, start, end, cutoff):
+        self.candles_asked.append((period_minutes, start, end, cutoff))
+        last = CLOSED.replace(minute=0)
+        rows = [
+            {
+                "ticker": m.ticker, "period_s": period_minutes * 60, "ts": last,
+                "yes_bid_close_usd": Decimal("0.41"), "yes_ask_close_usd": None,
+            }
+            for m in markets if m.ticker not in self.silent
+        ]  # fmt: skip
+        return pa.Table.from_pylist(rows, schema=CANDLES)
+
+    def trades(self, market, *, start, end, cutoff):
+        if self.broken:
+            raise Unreachable("No answer from 127.0.0.1:1.")
+        self.trades_asked.append((market.ticker, start, end, cutoff))
+        at = CLOSED - timedelta(seconds=90)
+        row = {
+            "trade_id": f"t-{market.ticker}", "ticker": market.ticker, "sequence": 1, "ts": at,
+            "yes_price_usd": Decimal("0.42"), "count_contracts": Decimal("3.00"),
+        }  # fmt: skip
+        return pa.Table.from_pylist([] if market.ticker in self.silent else [row], schema=TRADES)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    made = Lake(tmp_path / "lake")
+    fill_catalog(made)
+    vouch(made)
+    return made
+
+
+def pull(lake, exchange, *, series=(SERIES,), **windows):
+    context = StageContext(
+        lake=lake, run_id="r1", exchange=lambda: exchange, catalog=lambda _: None, simulated=lambda: False
+    )
+    return quotes(context, Scope([DAY], series), **windows)
+
+
+def test_without_evidence_the_exchange_is_not_even_asked(tmp_path):
+    lake = Lake(tmp_path / "lake")
+    fill_catalog(lake)
+    exchange = Exchange()
+    with pytest.raises(GateError, match="quotes will not read market_catalog"):
+        pull(lake, exchange)
+    assert len(exchange.cutoffs) == 2
+
+
+def test_each_window_reaches_from_opening_or_near_the_close_to_the_closing_period(lake):
+    exchange = Exchange()
+    pull(lake, exchange)
+    asked = [question[:3] for question in exchange.candles_asked]
+    assert asked == [
+        (1440, OPENED, CLOSED + timedelta(days=2)),
+        (60, OPENED, CLOSED + timedelta(hours=2)),  # listed for less than five weeks
+        (1, CLOSED - timedelta(days=2), CLOSED + timedelta(minutes=2)),
+    ]
+
+
+def test_trades_are_asked_for_each_contract_past_the_close(lake):
+    exchange = Exchange()
+    pull(lake, exchange, windows=HOURLY)
+    assert sorted(ticker for ticker, *_ in exchange.trades_asked) == [f"{EVENT}-T{s}" for s in ("2.9", "3.0", "3.1")]
+    for _, start, end, _ in exchange.trades_asked:
+        assert start < OPENED
+        assert end == CLOSED + timedelta(minutes=1)
+
+
+def test_a_candle_is_known_when_its_period_ends(lake):
+    result = pull(lake, Exchange(), windows=HOURLY)
+    assert result.rows == {"quotes": 3, "trades": 3}
+    for row in lake.read("quotes").to_pylist():
+        assert row["known_at"] == row["ts"] == datetime(2024, 7, 11, 12, 0, tzinfo=UTC)
+        assert (row["event_ticker"], row["series_ticker"], row["event_date"]) == (EVENT, SERIES, DAY)
+        assert (row["source"], row["period_s"]) == ("candle", 3600)
+        assert (row["yes_bid_close_usd"], row["yes_ask_close_usd"]) == (Decimal("0.410000"), None)
+    for row in lake.read("trades").to_pylist():
+        assert row["known_at"] == row["ts"] == CLOSED - timedelta(seconds=90)
+    assert all(g.passed for g in result.gates)
+
+
+def test_coverage_counts_contracts_that_were_never_quoted(lake):
+    result = pull(lake, Exchange(silent=[f"{EVENT}-T3.1"]), windows=HOURLY)
+    (row,) = lake.read("coverage").to_pylist()
+    assert (row["endpoint"], row["expected"], row["received"], row["complete"]) == ("candlesticks", 3, 2, True)
+    assert row["reason"] == "1 contracts were never quoted"
+    assert result.notes == ("1 contracts were never quoted.",)
+
+
+def test_full_coverage_needs_no_reason(lake):
+    result = pull(lake, Exchange(), windows=HOURLY)
+    (row,) = lake.read("coverage").to_pylist()
+    assert (row["expected"], row["received"], row["reason"]) == (3, 3, None)
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("boundary", ["market_settled_ts", "trades_created_ts"])
+def test_a_cutoff_that_moves_meanwhile_repeats_the_pull_once(lake, boundary):
+    before, after = cutoff(), cutoff(**{boundary: "2026-09-24T00:00:00Z"})
+    exchange = Exchange(before, after, cutoff(**{boundary: "2026-09-25T00:00:00Z"}))
+    result = pull(lake, exchange, windows=HOURLY)
+    assert [question[3] for question in exchange.candles_asked] == [before, after]
+    assert [question[3] for question in exchange.trades_asked] == [before] * 3 + [after] * 3
+    assert len(exchange.cutoffs) == 1
+    assert result.rows == {"quotes": 3, "trades": 3}
+
+
+def test_the_boundary_of_orders_is_none_of_ours(lake):
+    exchange = Exchange(cutoff(), cutoff(orders_updated_ts="2026-11-09T00:00:00Z"))
+    pull(lake, exchange, windows=HOURLY)
+    assert len(exchange.candles_asked) == 1
+
+
+def test_a_pull_that_breaks_off_writes_nothing(lake):
+    pull(lake, Exchange(silent=[f"{EVENT}-T3.1"]), windows=HOURLY)
+    held = lake.versions()
+    exchange = Exchange()
+    exchange.broken = True
+    with pytest.raises(Unreachable):
+        pull(lake, exchange, windows=HOURLY)
+    assert lake.versions() == held
+
+
+def test_the_same_answers_change_nothing(lake):
+    pull(lake, Exchange(), windows=HOURLY)
+    held = lake.version("quotes"), lake.version("trades"), lake.version("coverage")
+    result = pull(lake, Exchange(), windows=HOURLY)
+    assert set(result.changed.values()) == {0}
+    assert (lake.version("quotes"), lake.version("trades"), lake.version("coverage")) == held
+
+
+def test_a_date_of_other_series_pulls_nothing_and_keeps_what_is_there(lake):
+    pull(lake, Exchange(), windows=HOURLY)
+    exchange = Exchange()
+    result = pull(lake, exchange, series=("KXU3",), windows=HOURLY)
+    assert exchange.candles_asked == []
+    assert set(result.changed.values()) == {0}
+    assert result.rows == {"quotes": 3, "trades": 3}
+    assert all(g.passed for g in result.gates)
