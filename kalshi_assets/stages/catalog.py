@@ -31,8 +31,9 @@ def market_catalog(context: StageContext, scope: Scope) -> StageResult:
     """
     lake, run_id = context.lake, context.run_id
     catalog = context.catalog(tuple(scope.series or ()))
-    # A range may hold dates of other series: those that the lake knows stay as they are.
-    absent = sorted({*scope.event_dates} - {*catalog.event_dates} - {*lake.event_dates("events")})
+    # A range may hold dates of other series, and dates that an event has left: the lake knows both.
+    mapped = {*lake.event_dates("events"), *lake.read("event_market_map", history=True)["event_date"].to_pylist()}
+    absent = sorted({*scope.event_dates} - {*catalog.event_dates} - mapped)
     if absent:
         raise DomainError(
             f"No event of {', '.join(scope.series or ['any series'])} falls on {absent[0]}"

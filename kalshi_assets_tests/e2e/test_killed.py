@@ -58,8 +58,8 @@ def test_the_loopback_exchange_dies_with_its_parent(ka, archive):
         assert run.stderr is not None
         while "quotes: 0/" not in run.stderr.readline():
             assert run.poll() is None
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(run.pid)], capture_output=True, text=True)
-        (child,) = [int(pid) for pid in children.stdout.split()]
+        listed = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "emulator.process"], capture_output=True, text=True)
+        child = int(listed.stdout)
         os.kill(run.pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
         while alive(child) and time.monotonic() < deadline:
