@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from kalshi_assets.core.tables import COUNT, INT, PRICE, TEXT, TIME
 from kalshi_assets.errors import MalformedResponse
-from kalshi_assets.exchange.columns import count_column, price_column, text_column, unix_column
+from kalshi_assets.exchange.columns import count_column, price_column, text_column, unix_column, without
 
 _QUOTE_POINTS = ("open", "high", "low", "close")
 _TRADE_POINTS = ("open", "high", "low", "close", "mean", "previous")
@@ -87,20 +87,51 @@ def candle_table(ticker: str, candles: Any, period_s: int) -> pa.Table:
         "period_s": pa.repeat(pa.scalar(period_s, INT), len(candles)),
         "ts": unix_column(_required(candles, "end_period_ts", ticker), f"end_period_ts of {ticker}"),
     }
-    for side, none_at in (("yes_bid", _NO_BID), ("yes_ask", _NO_ASK)):
+    prices = []
+    for side in ("yes_bid", "yes_ask"):
         quotes = _objects(_required(candles, side, ticker), side, ticker)
-        for point, key in zip(_QUOTE_POINTS, dialect.quote_keys, strict=True):
-            texts = _required(quotes, key, ticker, inside=side)
-            columns[f"{side}_{point}_usd"] = price_column(texts, f"{side}.{key} of {ticker}", none_at=none_at)
+        prices += [
+            _Prices(f"{side}_{point}_usd", f"{side}.{key} of {ticker}", _required(quotes, key, ticker, inside=side))
+            for point, key in zip(_QUOTE_POINTS, dialect.quote_keys, strict=True)
+        ]
     trades = _objects([c.get("price") or {} for c in candles], "price", ticker)
     _refuse_other_dialect(trades, dialect, ticker)
-    for point, key in zip(_TRADE_POINTS, dialect.trade_keys, strict=True):
-        texts = [t.get(key) for t in trades]
-        columns[f"price_{point}_usd"] = price_column(texts, f"price.{key} of {ticker}")
+    prices += [
+        _Prices(f"price_{point}_usd", f"price.{key} of {ticker}", [t.get(key) for t in trades])
+        for point, key in zip(_TRADE_POINTS, dialect.trade_keys, strict=True)
+    ]
+    columns |= _price_columns(prices, len(candles))
     for name in ("volume", "open_interest"):
         key = name + dialect.count_suffix
         columns[f"{name}_contracts"] = count_column(_required(candles, key, ticker), f"{key} of {ticker}")
     return pa.table(columns, schema=CANDLES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    name: str
+    what: str
+    texts: list[Any]
+
+
+def _price_columns(prices: Sequence[_Prices], n: int) -> dict[str, Any]:
+    """All price columns of one body, converted in one piece: a body holds few candles and many columns.
+
+    Args:
+        prices: the bids first, then the asks, then trade prices.
+        n: candles in the body.
+    """
+    try:
+        column = price_column([text for p in prices for text in p.texts], "prices")
+    except MalformedResponse:
+        for p in prices:
+            price_column(p.texts, p.what)  # Raises again, naming the field.
+        raise
+    quoted = n * len(_QUOTE_POINTS)
+    bids = without(column.slice(0, quoted), _NO_BID)
+    asks = without(column.slice(quoted, quoted), _NO_ASK)
+    whole = pa.concat_arrays([bids, asks, column.slice(2 * quoted)])
+    return {p.name: whole.slice(i * n, n) for i, p in enumerate(prices)}
 
 
 def single_candles(body: dict[str, Any], ticker: str, period_s: int) -> pa.Table:

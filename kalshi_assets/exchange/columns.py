@@ -19,22 +19,24 @@ _NO_CONTRACTS = pa.scalar(Decimal(0), COUNT)
 _LATEST_S = 4_102_444_800  # the year 2100
 
 
-def price_column(texts: Sequence[Any], what: str, *, none_at: Decimal | None = None) -> Any:
+def price_column(texts: Sequence[Any], what: str) -> Any:
     """Dollar texts as ``decimal128(7,6)``; None stays null.
 
     Args:
         texts: decimal strings or None, one per row.
         what: named in errors, for example ``yes_bid.open of KXCPI-26OCT-T1.0``.
-        none_at: the price that stands for "nobody quotes" and becomes null.
 
     Raises:
         MalformedResponse: an entry is no decimal text, has more than six decimals, or lies outside 0..1.
     """
     column = _decimals(texts, PRICE, what)
     _within(column, _ZERO, _ONE, what)
-    if none_at is None:
-        return column
-    return pc.if_else(pc.equal(column, pa.scalar(none_at, PRICE)), pa.scalar(None, PRICE), column)
+    return column
+
+
+def without(column: Any, price: Decimal) -> Any:
+    """The column with null where it holds a price that stands for "nobody quotes"."""
+    return pc.if_else(pc.equal(column, pa.scalar(price, PRICE)), pa.scalar(None, PRICE), column)
 
 
 def count_column(texts: Sequence[Any], what: str) -> Any:
