@@ -67,3 +67,8 @@ def compiled(function: Kernel) -> Kernel:
     cache_file._source_stamp = (_stamp(kernel), rests_on)
     cache_file._load_index = _renewable(cache_file._load_index)
     return cast("Kernel", kernel)
+
+
+def has_code(kernel: Any) -> bool:
+    """Whether compiled code of a kernel, as it stands now, lies on disk."""
+    return bool(kernel._cache._cache_file._load_index())

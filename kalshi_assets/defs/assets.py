@@ -123,6 +123,8 @@ def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
         scope = Scope(event_dates=dates, series=workbench.chosen_series())
         began = time.monotonic()
         workbench.progress(name, "dates", 0, len(dates))
+        if workbench.compilation and "numba" in stage.kinds:
+            workbench.compilation.wait()
         try:
             result = stage.run(workbench.stage_context(context.run.run_id), scope)
         except KalshiAssetsError as error:

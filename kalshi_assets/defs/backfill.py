@@ -23,6 +23,7 @@ from kalshi_assets.errors import GateError, KalshiAssetsError, UsageError
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource, check_series
 from kalshi_assets.stages.context import StageResult
+from kalshi_assets.stages.kernels import Compilation
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.locks import hold_home
 from kalshi_assets.store.registry import latest_verdicts
@@ -98,7 +99,11 @@ def run_backfill(
             raise UsageError(f"No event of {named} falls in the range: they cover {covered} (--dates).")
         with _quiet(), open_instance(settings) as instance:
             sync_event_dates(instance, chosen)
-            run_id = _materialise(instance, workbench, chosen)
+            workbench.compilation = Compilation()
+            try:
+                run_id = _materialise(instance, workbench, chosen)
+            finally:
+                workbench.compilation.stop()
         return RunReport(
             run_id=run_id,
             source=str(settings.source),

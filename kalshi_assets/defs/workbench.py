@@ -15,6 +15,7 @@ from kalshi_assets.errors import KalshiAssetsError
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource
 from kalshi_assets.stages.context import Progress, StageContext, StageResult, silent
+from kalshi_assets.stages.kernels import Compilation
 from kalshi_assets.store.lake import Lake
 
 
@@ -28,6 +29,7 @@ class Workbench:
         series: the series that the run is about; empty means those of the lake, or the source's default.
         strategy: what walk-forward and verdict evaluate.
         progress: where stages report.
+        compilation: kernels being compiled beside the run; waited for before the first stage that needs them.
         results: what each stage of this run returned.
         seconds: how long each of them took.
         failure: the error that ended the run, if one did.
@@ -38,6 +40,7 @@ class Workbench:
     series: tuple[str, ...] = ()
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     progress: Progress = silent
+    compilation: Compilation | None = None
     results: list[StageResult] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     failure: KalshiAssetsError | None = None

@@ -84,7 +84,9 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
         for i, name in enumerate(("quotes", "trades", "coverage"))
     )
     books, tops = pull_books(exchange, trading(contracts, context.now()))
-    candles = pa.concat_tables([candles, held_books(lake, scope), tops])
+    # One piece a column: thousands of small chunks make sorting and writing ten times slower.
+    candles = pa.concat_tables([candles, held_books(lake, scope), tops]).combine_chunks()
+    trades = trades.combine_chunks()
     run_id = context.run_id
     changed = {
         "orderbooks": lake.upsert("orderbooks", books, run_id=run_id).rows,
