@@ -86,13 +86,20 @@ def _rung(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_event(lake: Lake, event_ticker: str) -> dict[str, Any]:
-    events = lake.read("events")
-    wanted = {event_ticker, event_ticker.removeprefix("KX"), f"KX{event_ticker}"}
-    found = events.filter(pc.is_in(events["event_ticker"], pa.array(sorted(wanted)))).to_pylist()
+    """The event's row. The log's file statistics say which partitions can hold it, so no other is read."""
+    names = sorted({event_ticker, event_ticker.removeprefix("KX"), f"KX{event_ticker}"})
+    files = lake.files("events")
+    may_hold = [
+        f.partition[0]
+        for f in files
+        if f.key_low is None or f.key_high is None or any(f.key_low <= name <= f.key_high for name in names)
+    ]
+    events = lake.read("events", event_dates=may_hold)
+    found = events.filter(pc.is_in(events["event_ticker"], pa.array(names))).to_pylist()
     exact = [e for e in found if e["event_ticker"] == event_ticker]
     if not found:
-        n = events.num_rows
-        held = f"the lake holds {n} events" if n else "the lake is empty: run `kalshi-assets run` first"
+        dates = len({f.partition[0] for f in files})
+        held = f"the lake holds {dates} event dates" if dates else "the lake is empty: run `kalshi-assets run` first"
         raise UsageError(f"There is no event {event_ticker}: {held} (they are in the table events).")
     event: dict[str, Any] = (exact or found)[0]
     return event
