@@ -24,6 +24,7 @@ class ServedArchive:
         base_url: the exchange's address.
         fred_url: FRED's address.
         simulated: whether the archive's prices are simulated.
+        pid: the child's process id.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +37,7 @@ class ServedArchive:
         self._child = subprocess.Popen(  # noqa: S603 (this very module, with this very interpreter)
             [sys.executable, "-m", __name__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self.pid = self._child.pid
         assert self._child.stdout is not None
         said = self._child.stdout.readline()
         if not said:

@@ -1,6 +1,8 @@
 """Whatever is wrong: one clear sentence, the right exit code, nothing lost."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -9,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kalshi_assets.emulator.archive import load_archive
+from kalshi_assets.emulator.process import ServedArchive
 from kalshi_assets.emulator.server import serve
 from kalshi_assets_tests.conftest import COMMAND
 from kalshi_assets_tests.e2e.content import content
@@ -73,9 +76,9 @@ def test_an_exchange_that_is_not_there(ka):
 def test_an_exchange_that_dies_in_the_middle_loses_nothing(ka_filled, archive):
     before = content(ka_filled.home)
     with (
-        serve(load_archive(archive)) as server,
+        ServedArchive(archive) as server,
         subprocess.Popen(
-            [str(COMMAND), "run", "--source", server.base_url, "--series", "KXU3"],
+            [str(COMMAND), "run", "--source", server.base_url, "--series", "KXCPIYOY,KXPAYROLLS,KXU3"],
             env=ka_filled.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -85,7 +88,7 @@ def test_an_exchange_that_dies_in_the_middle_loses_nothing(ka_filled, archive):
         assert run.stderr is not None
         while "quotes: 0/" not in run.stderr.readline():
             assert run.poll() is None
-        server.close()
+        os.kill(server.pid, signal.SIGKILL)
         said = run.stderr.read().strip().splitlines()[-1]
         assert run.wait(60) == 1
     assert "127.0.0.1" in said
