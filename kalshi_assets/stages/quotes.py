@@ -154,7 +154,7 @@ def _pull(
             for done, future in enumerate(work, start=1):
                 results.append(future.result())
                 context.progress(STAGE, "ladders", done, len(ladders))
-        except BaseException:
+        except BaseException:  # Also an interrupt: requests not yet sent must not be waited for.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
