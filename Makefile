@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export KALSHI_ASSETS_HOME ?= $(CURDIR)/data
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak ui lint format bench clean
+.PHONY: help install demo test soak conformance ui lint format bench clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -28,6 +28,9 @@ test: install ## run the tests
 soak: install ## run the long tests
 	@$(BIN)/python -m pytest -m soak
 
+conformance: install ## compare our client with the exchange's official SDK (in .venv-sdk)
+	@$(BIN)/python -m kalshi_assets_tests.conformance
+
 ui: install ## open the Dagster UI on the same home
 	@DAGSTER_HOME=$(CURDIR) DAGSTER_EVENT_BATCH_SIZE=500 $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
 
@@ -45,5 +48,5 @@ bench: install ## print speeds as ratios measured side by side
 	@$(BIN)/python -m bench
 
 clean: ## remove the environment and all local state but the public facts
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-sdk .mypy_cache .ruff_cache .hypothesis
 	@find $(CURDIR)/data -mindepth 1 -maxdepth 1 ! -name facts -exec rm -rf {} +

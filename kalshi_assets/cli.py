@@ -95,29 +95,36 @@ def run(source: str | None, series: tuple[str, ...], dates: tuple[date, date] | 
 @cli.command()
 @click.argument("query")
 @click.option("--as-of", type=_Time(), help="Hide every row that was not known at this time.")
+@click.option("--snapshot", metavar="ID", help="Read this lake snapshot (see the table lake_snapshots).")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def sql(query: str, as_of: datetime | None, form: str) -> None:
+def sql(query: str, as_of: datetime | None, snapshot: str | None, form: str) -> None:
     """Run one read-only SQL query over the lake."""
     from kalshi_assets.render import write_table
-    from kalshi_assets.store.lake import Lake
+    from kalshi_assets.store.opening import open_lake
     from kalshi_assets.store.sql import query as run_query
 
-    write_table(run_query(Lake(Settings.from_environment().lake), query, as_of=as_of), form, sys.stdout)
+    answer = run_query(open_lake(Settings.from_environment()), query, as_of=as_of, snapshot=snapshot)
+    try:
+        write_table(answer, form, sys.stdout)
+    except (OverflowError, ValueError, UnicodeError) as error:
+        raise UsageError(f"A value of the answer cannot be written ({error}): cast its column to text.") from error
 
 
 @cli.command()
 @click.argument("event")
 @click.option("--as-of", type=_Time(), required=True, help="For example 2024-10-10T04:00:00Z.")
 @click.option("--tail-policy", type=click.Choice(["step", "hazard", "truncate"]), default="step", show_default=True)
+@click.option("--snapshot", metavar="ID", help="Read this lake snapshot (see the table lake_snapshots).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def distribution(event: str, as_of: datetime, tail_policy: str, as_json: bool) -> None:
+def distribution(event: str, as_of: datetime, tail_policy: str, snapshot: str | None, as_json: bool) -> None:
     """Show the implied distribution of one EVENT at any time."""
     from kalshi_assets.research.on_demand import distribution_at
     from kalshi_assets.research.quick_start import skip_the_compiler
-    from kalshi_assets.store.lake import Lake
+    from kalshi_assets.store.opening import open_lake
 
     skip_the_compiler()
-    answer = distribution_at(Lake(Settings.from_environment().lake), event, as_of, tail_policy=tail_policy)
+    lake = open_lake(Settings.from_environment())
+    answer = distribution_at(lake, event, as_of, tail_policy=tail_policy, snapshot=snapshot)
     if as_json:
         click.echo(json.dumps(answer, default=str))
     else:
@@ -128,19 +135,65 @@ def distribution(event: str, as_of: datetime, tail_policy: str, as_json: bool) -
 
 @cli.command()
 @click.option("--verdict", "verdict_id", help="The verdict to recompute (default: the newest of each strategy).")
+@click.option("--snapshot", metavar="ID", help="Read this lake snapshot (see the table lake_snapshots).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(verdict_id: str | None, as_json: bool) -> None:
+def verify(verdict_id: str | None, snapshot: str | None, as_json: bool) -> None:
     """Recompute a verdict from the lake and compare the hashes."""
     from kalshi_assets.stages.verification import verify_verdicts
-    from kalshi_assets.store.lake import Lake
+    from kalshi_assets.store.opening import open_lake
 
-    findings = verify_verdicts(Lake(Settings.from_environment().lake), verdict_id)
+    findings = verify_verdicts(open_lake(Settings.from_environment()), verdict_id, snapshot=snapshot)
     if as_json:
         click.echo(json.dumps(findings, default=str))
     else:
         for finding in findings:
-            click.echo(f"{finding['verdict_id'][:16]}  {finding['event_date']}  {finding['state']}")
+            basis = f"  from lake snapshot {finding['lake_snapshot'][:12]}" if finding["lake_snapshot"] else ""
+            click.echo(f"{finding['verdict_id'][:16]}  {finding['event_date']}  {finding['state']}{basis}")
     sys.exit(0 if all(f["state"] == "verified" for f in findings) else 1)
+
+
+@cli.command()
+@click.option("--keep-days", type=click.IntRange(0), default=90, show_default=True, help="Keep younger lake snapshots.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def maintain(keep_days: int, dry_run: bool, as_json: bool) -> None:
+    """Compact small files, expire old lake snapshots and remove files that nothing kept needs."""
+    from kalshi_assets.store.maintenance import maintain as tidy
+    from kalshi_assets.store.opening import open_lake
+
+    report = tidy(open_lake(Settings.from_environment(), to_write=not dry_run), keep_days=keep_days, dry_run=dry_run)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.text())
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
+def health(as_json: bool) -> None:
+    """Report how whole the lake is, a row a series; exit code 1 where anything is missing, overdue or failed."""
+    from kalshi_assets.render import write_table
+    from kalshi_assets.stages.health import health_of
+    from kalshi_assets.store.opening import open_lake
+
+    rows = health_of(open_lake(Settings.from_environment()), datetime.now(UTC))
+    problems = any(rows["problems"].to_pylist())
+    write_table(rows.drop_columns(["ts", "known_at"]), "json" if as_json else "table", sys.stdout)
+    sys.exit(1 if problems else 0)
+
+
+@cli.command()
+@click.option("--source", help="The source to examine (default: KALSHI_ASSETS_SOURCE, else demo).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--offline", is_flag=True, help="Ask nothing of other machines.")
+def doctor(source: str | None, as_json: bool, offline: bool) -> None:
+    """Examine settings, keys, the source, the disk and the lake, and say what to do."""
+    from kalshi_assets.doctor import examine, exit_code
+    from kalshi_assets.doctor.report import check_json, print_checks
+
+    checks = examine(os.environ, source=source, offline=offline)
+    if as_json:
+        click.echo(json.dumps(check_json(checks), indent=2))
+    else:
+        print_checks(checks, sys.stdout)
+    sys.exit(exit_code(checks))
 
 
 @cli.command()
@@ -161,12 +214,18 @@ def simulate(out: Path, seed: int, events: int, edge: float) -> None:
 @cli.command()
 @click.option("--archive", type=click.Path(path_type=Path), required=True, help="The archive's folder.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 picks a free port.")
-def emulate(archive: Path, port: int) -> None:
+@click.option("--faults", type=click.Path(path_type=Path), help="A fault plan, JSON: what the server does wrong.")
+def emulate(archive: Path, port: int, faults: Path | None) -> None:
     """Serve an archive as the exchange and FRED, on 127.0.0.1 only, until interrupted."""
     from kalshi_assets.emulator.archive import load_archive
+    from kalshi_assets.emulator.fault_plan import FaultPlan
     from kalshi_assets.emulator.server import run_forever
 
-    run_forever(load_archive(archive), port=port)
+    try:
+        plan = None if faults is None else FaultPlan.load(faults)
+        run_forever(load_archive(archive), port=port, plan=plan)
+    except KeyboardInterrupt:
+        return
 
 
 # These only read and answer at once, so neither collecting garbage nor tearing down is worth the wait.

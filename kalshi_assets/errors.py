@@ -11,6 +11,7 @@
     │   ├── RequestRefused       another 4xx
     │   └── MalformedResponse    a body that breaks the documented shape
     ├── StoreError               the lake: a damaged table, a schema breach, a lost commit race
+    │   ├── StoreUnreachable     the bucket that holds the lake gave no usable answer
     │   └── HomeInUse            another process holds the home
     ├── DomainError              data that a stage cannot work with
     └── GateError                a blocking gate failed, or its evidence is absent or stale (exit code 3)
@@ -69,6 +70,10 @@ class MalformedResponse(ExchangeError):
 
 class StoreError(KalshiAssetsError):
     """The event-time store could not read or commit."""
+
+
+class StoreUnreachable(StoreError):
+    """The object store that holds the lake gave no usable answer within its time."""
 
 
 class HomeInUse(StoreError):

@@ -18,6 +18,18 @@ KALSHI_HOSTS = {
     "kalshi-demo": "https://external-api.demo.kalshi.co/trade-api/v2",
 }
 FRED_HOST = "https://api.stlouisfed.org/fred"
+OBJECT_STORE_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ALLOW_HTTP",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    "KALSHI_ASSETS_LAKE_TIMEOUT_S",
+)
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -81,6 +93,8 @@ class Settings:
         private_key_path: file of the exchange key.
         private_key_pem: the exchange key itself; never shown.
         fred_api_key: FRED's key; never shown.
+        lake_address: the bucket that holds the lake, unread; None for a folder of the home.
+        object_store: variables that say how to reach the bucket, unread (``store.opening`` opens them); never shown.
     """
 
     home: Path
@@ -89,16 +103,23 @@ class Settings:
     private_key_path: Path | None = None
     private_key_pem: str | None = field(default=None, repr=False)
     fred_api_key: str | None = field(default=None, repr=False)
+    lake_address: str | None = field(default=None, repr=False)
+    object_store: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def lake(self) -> Path:
-        """Root of the event-time store."""
+        """Root of the event-time store, where no bucket holds it."""
         return self.home / "lake"
 
     @property
     def dagster(self) -> Path:
         """Root of Dagster's own storage."""
         return self.home / "dagster"
+
+    @property
+    def ingest(self) -> Path:
+        """Where downloads that are under way are kept."""
+        return self.home / "ingest"
 
     @property
     def archives(self) -> Path:
@@ -136,6 +157,8 @@ class Settings:
             private_key_path=Path(key_path).expanduser() if key_path else None,
             private_key_pem=text("KALSHI_PRIVATE_KEY"),
             fred_api_key=text("FRED_API_KEY"),
+            lake_address=text("KALSHI_ASSETS_LAKE"),
+            object_store={name: value for name in OBJECT_STORE_VARIABLES if (value := text(name))},
         )
 
 

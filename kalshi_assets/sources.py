@@ -21,11 +21,13 @@ from kalshi_assets.errors import SettingsError, UsageError
 from kalshi_assets.exchange.client import Exchange
 from kalshi_assets.exchange.connect import connect
 from kalshi_assets.exchange.credentials import load_credentials
+from kalshi_assets.exchange.findings import Finding
 from kalshi_assets.http import RequestEvent, Transport
 from kalshi_assets.macro.fred import Fred
 from kalshi_assets.macro.source import FactsSource, FredSource, MacroSource
 from kalshi_assets.settings import FRED_HOST, Settings, facts_folder
 from kalshi_assets.stages.listing import Catalog, fetch_catalog
+from kalshi_assets.store.journal import DownloadJournal
 
 REAL_SERIES = ("KXCPIYOY", "KXU3", "KXPAYROLLS")
 SIMULATED = "(simulated)"
@@ -41,6 +43,7 @@ class OpenSource:
     Attributes:
         settings: what it was opened from.
         requests: how many requests were sent so far.
+        journal: keeps what was received of downloads that are under way.
     """
 
     def __init__(self, settings: Settings, *, on_request: Callable[[RequestEvent], None] | None = None) -> None:
@@ -52,6 +55,8 @@ class OpenSource:
         self._macro: MacroSource | None = None
         self._simulated = False
         self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self.journal = DownloadJournal(settings.ingest, _identity(settings))
+        self._stack.callback(self.journal.close)
 
     def __enter__(self) -> OpenSource:
         return self
@@ -68,6 +73,10 @@ class OpenSource:
     def macro(self) -> MacroSource:
         """Prints and release calendar."""
         return self._open()[1]
+
+    def findings(self) -> list[Finding]:
+        """What the exchange sent beyond its documentation so far; nothing where it was not asked yet."""
+        return self._exchange.findings.summary() if self._exchange else []
 
     def provenance(self) -> str:
         """Where prints and dates come from, for reports."""
@@ -104,7 +113,7 @@ class OpenSource:
                 private_key_pem=self.settings.private_key_pem,
             )
             base_url, fred_url = self._addresses()
-            exchange = connect(base_url, credentials, on_request=self._count)
+            exchange = connect(base_url, credentials, journal=self.journal, on_request=self._count)
             exchange.learn_limits()
             self._exchange, self._macro = exchange, self._open_macro(fred_url)
         return self._exchange, self._macro
@@ -127,6 +136,14 @@ class OpenSource:
         self.requests += 1
         if self._on_request:
             self._on_request(event)
+
+
+def _identity(settings: Settings) -> str:
+    """Names what a source serves: an archive that was recorded anew is another one."""
+    folder = settings.source.archive
+    head = folder / "archive.json" if folder else None
+    made = head.stat().st_mtime_ns if head and head.is_file() else ""
+    return f"{settings.source} {made}".strip()
 
 
 def demo_archive(settings: Settings, *, seed: int = DEMO_SEED, events: int = DEMO_EVENTS, edge: float = 0.0) -> Path:

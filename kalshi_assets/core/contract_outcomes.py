@@ -43,9 +43,9 @@ class ContractOutcomes:
 def contract_outcomes(contracts: pa.Table, ticker: pa.ChunkedArray) -> ContractOutcomes:
     """The standing outcome of each contract.
 
-    The newest version that states an outcome decides; its time is that of the earliest version with the same
-    outcome, so that a later edit of another column does not postpone it. ``settlement_value_usd`` goes
-    before ``result``; a result of ``scalar`` without a value is not settled.
+    The newest version decides, so that a result that was withdrawn is none; its time is that of the first of the
+    last versions in a row that state the same, so that a later edit of another column does not postpone it.
+    ``settlement_value_usd`` goes before ``result``; a result of ``scalar`` without a value is not settled.
 
     Args:
         contracts: rows of table ``contracts``, any number of versions.
@@ -72,13 +72,14 @@ def contract_outcomes(contracts: pa.Table, ticker: pa.ChunkedArray) -> ContractO
     payout[~(void | is_any(kind, "binary", "scalar") | is_any(result, "yes", "no", "scalar"))] = np.nan
 
     order = np.lexsort((known_at, code))
-    order = order[np.isfinite(payout[order])]
-    standing = np.full(n, np.nan)
-    # numpy keeps the last of repeated assignments, here the newest version.
-    standing[code[order]] = payout[order]
-    same = order[payout[order] == standing[code[order]]]
-    learned = np.full(n, np.iinfo(np.int64).min)
-    learned[code[same[::-1]]] = known_at[same[::-1]]
+    told, of, since = payout[order], code[order], known_at[order]
+    same = (told[1:] == told[:-1]) | (np.isnan(told[1:]) & np.isnan(told[:-1]))
+    begins = np.r_[True, (of[1:] != of[:-1]) | ~same] if len(order) else np.empty(0, np.bool_)
+    standing, learned = np.full(n, np.nan), np.full(n, np.iinfo(np.int64).min)
+    # numpy keeps the last of repeated assignments: of each contract the newest statement, and when it began.
+    standing[of] = told
+    learned[of[begins]] = since[begins]
+    learned[np.isnan(standing)] = np.iinfo(np.int64).min
 
     volume = np.full(n, np.nan)
     volumes = reals(rows["volume_contracts"])

@@ -75,21 +75,37 @@ def check_schema_and_keys(
 def check_catalog_complete(
     events: pa.Table, contracts: pa.Table, coverage: pa.Table, dates: Sequence[date], *, allow_empty: str | None = None
 ) -> tuple[GateResult, ...]:
-    """Every event has a contract, a release time, and coverage rows that are complete with expected = received."""
+    """Every event has a contract, a release time, and coverage that is whole or says why it need not be.
+
+    A coverage row is whole where as much was received as expected. Where less was, it must state that it is
+    complete and a reason: the exchange may delete provisional contracts, and the detail counts those.
+    """
     event = newest_versions(events, "event_ticker")
     words = pa.array(event["event_ticker"].to_pylist(), pa.string())
     n = event.num_rows
-    expected, received = integers(coverage["expected"], -1), integers(coverage["received"], -2)
-    whole = (expected == received) & (reals(coverage["complete"]) == 1.0)
+    expected, received = integers(coverage["expected"], -1), integers(coverage["received"], -1)
+    explained = np.asarray(pc.fill_null(pc.greater(pc.utf8_length(coverage["reason"]), 0), False), bool)
+    whole = (received >= 0) & ((expected == received) | ((received < expected) & explained))
+    whole &= reals(coverage["complete"]) == 1.0
     covered = codes(coverage["event_ticker"], words)
     ok = np.bincount(_present(codes(contracts["event_ticker"], words)), minlength=n) > 0
     ok &= np.bincount(_present(covered), minlength=n) > 0
     ok &= np.bincount(_present(covered[~whole]), minlength=n) == 0
     ok &= times(event["release_time"]) != MISSING_TIME
+    name, deleted = _naming(event, ("event_ticker",)), np.where(whole, expected - received, 0)
+
+    def reasoned(row: int) -> str:
+        said = coverage["reason"].filter(pa.array((covered == row) & ~whole)).drop_null().to_pylist()
+        return ": ".join([name(row), *said[:1]])
+
+    def vanished(mine: Bools) -> str:
+        count = int(deleted[np.isin(covered, np.flatnonzero(mine))].sum())
+        return f"{count} provisional contracts are not listed any more" if count else ""
+
     rule = "an event has contracts, a release time and complete coverage with as much received as expected"
     return results_by_date(
-        "catalog_complete", dates, days(event["event_date"]), ok, rule, _naming(event, ("event_ticker",)),
-        allow_empty=allow_empty,
+        "catalog_complete", dates, days(event["event_date"]), ok, rule, reasoned,
+        allow_empty=allow_empty, note=vanished,
     )  # fmt: skip
 
 

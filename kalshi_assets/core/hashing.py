@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.ordering import order_and_duplicate
+from kalshi_assets.core.ordering import order_and_duplicate, runs
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import DomainError
 
@@ -116,7 +116,8 @@ def _content(name: str, schema: pa.Schema, table: pa.Table) -> pa.Table:
         if field.name in table.column_names:
             column = table.column(field.name)
             try:
-                columns.append(column if column.type == field.type else column.cast(field.type))
+                fits = column.type == field.type or column.type == _coded(field.type)
+                columns.append(column if fits else column.cast(field.type))
             except pa.ArrowException as error:
                 raise DomainError(f"Column {name}.{field.name} is not {field.type}: {error}.") from error
         elif field.nullable:
@@ -124,6 +125,11 @@ def _content(name: str, schema: pa.Schema, table: pa.Table) -> pa.Table:
         else:
             raise DomainError(f"Table {name} lacks its column {field.name}.")
     return pa.table(columns, names=schema.names)
+
+
+def _coded(kind: pa.DataType) -> pa.DataType | None:
+    """The dictionary type of a text column; None for other types."""
+    return pa.dictionary(pa.int32(), kind) if pa.types.is_string(kind) else None
 
 
 def _ranges(n: int, days: npt.NDArray[Any] | None) -> list[tuple[date | None, int, int]]:
@@ -196,6 +202,8 @@ def _encode(column: pa.ChunkedArray, permutation: npt.NDArray[np.intp] | None = 
 
     Numbers are permuted after they are encoded: eight bytes a row, where Arrow would move sixteen or a string.
     """
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        return _encode_text(column, permutation)
     array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=column.type)
     kind = array.type
     if pa.types.is_list(kind) and permutation is not None:
@@ -206,23 +214,39 @@ def _encode(column: pa.ChunkedArray, permutation: npt.NDArray[np.intp] | None = 
         return values if permutation is None else values[permutation]
 
     in_order = None if null is None else ordered(null)
-    if pa.types.is_string(kind):
-        encoded = array.dictionary_encode()
-        by_value = pc.sort_indices(encoded.dictionary)
-        rank = np.empty(len(by_value), dtype=np.int64)
-        rank[by_value.to_numpy()] = np.arange(len(by_value))
-        words = encoded.dictionary.take(by_value)
-        indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-        if null is not None:
-            # An absent word gets the first rank and its own word "": the null mask tells them apart.
-            rank, words = np.append(rank + 1, 0), pa.concat_arrays([pa.array([""], pa.string()), words])
-            indices = np.where(null, len(rank) - 1, indices)
-        return _Column(in_order, ordered(rank[indices]), words=words.cast(pa.large_string()))
     if pa.types.is_list(kind):
         lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         items = _encode(pa.chunked_array([array.flatten()]))
         return _Column(in_order, lengths, items=items, ends=np.append(0, np.cumsum(lengths)))
     return _Column(in_order, ordered(_numbers(array, null)))
+
+
+def _encode_text(column: pa.ChunkedArray, permutation: npt.NDArray[np.intp] | None) -> _Column:
+    """A text column, plain or as dictionaries, as ranks among its distinct texts."""
+    lengths = None
+    if not pa.types.is_dictionary(column.type):
+        starts, texts = runs(column)
+        lengths = np.diff(starts, append=len(column))
+        column = texts.dictionary_encode()
+    encoded = column.unify_dictionaries()
+    words: pa.Array = encoded.chunk(0).dictionary if encoded.num_chunks else pa.array([], pa.string())
+    indices = pa.concat_arrays([c.indices for c in encoded.chunks]) if encoded.num_chunks else pa.array([], pa.int32())
+    null = pc.is_null(indices).to_numpy(zero_copy_only=False) if indices.null_count else None
+    by_value = pc.sort_indices(words)
+    rank = np.empty(len(by_value), dtype=np.int64)
+    rank[by_value.to_numpy()] = np.arange(len(by_value))
+    words = words.take(by_value)
+    places = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False)
+    if null is not None:
+        # An absent word gets the first rank and its own word "": the null mask tells them apart.
+        rank, words = np.append(rank + 1, 0), pa.concat_arrays([pa.array([""], pa.string()), words])
+        places = np.where(null, len(rank) - 1, places)
+
+    def rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        values = values if lengths is None else np.repeat(values, lengths)
+        return values if permutation is None else values[permutation]
+
+    return _Column(None if null is None else rows(null), rows(rank[places]), words=words.cast(pa.large_string()))
 
 
 def _numbers(array: pa.Array, null: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:

@@ -20,6 +20,10 @@ Codes = npt.NDArray[np.int64]
 
 # Codes of several columns share one 64-bit key while their widths fit: one sort pass instead of one a column.
 _KEY_BITS = 62
+# Below this mean length of a run, hashing every text is cheaper than comparing neighbours first.
+_LONG_RUN = 4
+# Chunks of fewer rows cost more in calls than copying them together does.
+_SMALL_CHUNK = 16_384
 
 
 def sort_codes(column: pa.ChunkedArray) -> Codes:
@@ -37,20 +41,17 @@ def sort_codes(column: pa.ChunkedArray) -> Codes:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
+        encoded = _one_array(column)
+        if pa.types.is_string(kind.value_type) and not (encoded.null_count or encoded.dictionary.null_count):
+            coded: Codes = _ranks(encoded.dictionary)[encoded.indices.to_numpy()]
+            return coded
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        encoded = _one_array(column.dictionary_encode())
-        by_value = pc.sort_indices(encoded.dictionary).to_numpy()
-        rank = np.empty(len(by_value), dtype=np.int64)
-        rank[by_value] = np.arange(len(by_value))
-        indices = encoded.indices
-        if not indices.null_count:
-            codes: Codes = rank[indices.to_numpy()]
-            return codes
-        filled = pc.fill_null(indices, len(rank)).to_numpy(zero_copy_only=False)
-        with_null: Codes = np.append(rank, len(rank))[filled]
-        return with_null
+        starts, words = runs(column)
+        if len(starts) > len(column) // _LONG_RUN:
+            return _text_codes(column)
+        return np.repeat(_text_codes(words), np.diff(starts, append=len(column)))
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)):
         raise TypeError(f"Rows cannot be ordered by a column of type {kind}.")
     numbers = _one_array(column)
@@ -62,6 +63,23 @@ def sort_codes(column: pa.ChunkedArray) -> Codes:
     top = np.iinfo(np.int64).max
     nulls_last: Codes = pc.fill_null(integers, int(top)).to_numpy(zero_copy_only=False)
     return nulls_last
+
+
+def runs(column: pa.ChunkedArray) -> tuple[Codes, pa.ChunkedArray]:
+    """First row and value of each run of equal neighbours; a chunk's first row starts a run, too.
+
+    Args:
+        column: text, integers, booleans, dates or timestamps; null equals null.
+    """
+    starts, values, offset = [], [], 0
+    small = len(column) < _SMALL_CHUNK * column.num_chunks
+    for chunk in [_one_array(column)] if small else column.chunks:
+        encoded = pc.run_end_encode(chunk, run_end_type=pa.int64())
+        ends = encoded.run_ends.to_numpy()
+        starts.append(offset + np.concatenate((np.zeros(min(1, len(ends)), np.int64), ends[:-1])))
+        values.append(encoded.values)
+        offset += len(chunk)
+    return np.concatenate(starts or [np.zeros(0, np.int64)]), pa.chunked_array(values, column.type)
 
 
 def packed_keys(table: pa.Table, columns: Sequence[str]) -> list[Codes]:
@@ -150,6 +168,29 @@ def last_of_each(table: pa.Table, key: Sequence[str], then: Sequence[str]) -> np
     mask = np.zeros(n, dtype=np.bool_)
     mask[last if order is None else order[last]] = True
     return mask
+
+
+def _text_codes(column: pa.ChunkedArray) -> Codes:
+    """Rank of each text, by a hash table of the distinct ones."""
+    encoded = _one_array(column.dictionary_encode())
+    rank = _ranks(encoded.dictionary)
+    indices = encoded.indices
+    if not indices.null_count:
+        codes: Codes = rank[indices.to_numpy()]
+        return codes
+    filled = pc.fill_null(indices, len(rank)).to_numpy(zero_copy_only=False)
+    with_null: Codes = np.append(rank, len(rank))[filled]
+    return with_null
+
+
+def _ranks(words: pa.Array) -> Codes:
+    """Place of each text among the distinct ones, in ascending order."""
+    by_value = pc.sort_indices(words).to_numpy()
+    rank = np.empty(len(by_value), dtype=np.int64)
+    if len(by_value):
+        ordered = words.take(pa.array(by_value))
+        rank[by_value] = np.cumsum(np.append(0, pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)))
+    return rank
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -220,6 +220,9 @@ _ALL = (
     TableSpec("coverage", _schema({**_EVENT, "endpoint": TEXT, **_TIMES}, {
         "expected": INT, "received": INT, "pages": INT, "complete": BOOL, "reason": TEXT}),
         key=("event_ticker", "endpoint"), partition_by=_BY_EVENT),
+    TableSpec("rejected_rows", _schema({**_EVENT, "table_name": TEXT, "row_id": TEXT, "reason": TEXT, **_TIMES}, {
+        "ticker": TEXT, "row_json": TEXT}),
+        key=("table_name", "row_id"), partition_by=_BY_EVENT),
     TableSpec("distributions", _schema(_SNAPSHOT, _DISTRIBUTION),
         key=("event_ticker", "horizon", "as_of"), partition_by=_BY_EVENT),
     TableSpec("distribution_rungs", _schema({**_SNAPSHOT, "ticker": TEXT}, {
@@ -258,13 +261,18 @@ _ALL = (
         "asset": TEXT, "check_name": TEXT, "event_date": DATE, "data_hash": TEXT, "passed": BOOL, **_TIMES}, {
         "code_version": TEXT, "n_rows": INT, "detail": TEXT, "first_offender": TEXT}),
         key=("asset", "check_name", "event_date", "data_hash", "code_version"), partition_by=("event_date",)),
+    TableSpec("health", _schema({"report_date": DATE, "series_ticker": TEXT, **_TIMES}, {
+        "n_events": INT, "n_released": INT, "n_labelled": INT, "n_overdue": INT, "n_incomplete": INT,
+        "contracts_expected": INT, "contracts_received": INT, "n_rejected_rows": INT, "n_failed_gates": INT,
+        "newest_quote": TIME, "next_release": TIME, "problems": TEXTS}),
+        key=("report_date", "series_ticker")),
     TableSpec("ingest_log", _schema({"stage": TEXT, "endpoint": TEXT, **_TIMES}, {
         "requests": INT, "rows": INT, "errors": INT, "pages": INT, "findings_json": TEXT, "notes": TEXT}),
         key=("stage", "endpoint", "ts")),
     TableSpec("ingest_checkpoints", _schema({
         "endpoint": TEXT, "key": TEXT, "range_start": TIME, "range_end": TIME, **_TIMES}, {
         "cursor": TEXT, "pages": INT, "rows": INT, "complete": BOOL}),
-        key=("endpoint", "key", "range_start", "range_end"), versioned=True),
+        key=("endpoint", "key", "range_start", "range_end")),
 )  # fmt: skip
 
 TABLES: dict[str, TableSpec] = {t.name: t for t in _ALL}

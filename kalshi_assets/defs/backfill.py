@@ -24,8 +24,8 @@ from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource, check_series
 from kalshi_assets.stages.context import StageResult
 from kalshi_assets.stages.kernels import Compilation
-from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.locks import hold_home
+from kalshi_assets.store.opening import open_lake
 from kalshi_assets.store.registry import latest_verdicts
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -87,7 +87,7 @@ def run_backfill(
     settings.home.mkdir(parents=True, exist_ok=True)
     with hold_home(settings.home), OpenSource(settings) as source:
         progress.requests = lambda: source.requests
-        workbench = Workbench(Lake(settings.lake), source, progress=progress)
+        workbench = Workbench(open_lake(settings, to_write=True), source, progress=progress)
         if series:
             check_series([s.ticker for s in source.exchange().series_list()], series)
         workbench.series = tuple(sorted(set(series))) or source.default_series()

@@ -3,6 +3,8 @@
 import dagster as dg
 
 from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.health import build_health
+from kalshi_assets.defs.maintenance import build_maintenance
 from kalshi_assets.defs.sensors import build_release_sensor
 from kalshi_assets.defs.workbench import Workbench, workbench_from_environment
 
@@ -11,7 +13,7 @@ WRITER = {"kalshi/writer": "lake"}
 
 
 def build_definitions(workbench: Workbench | None = None) -> dg.Definitions:
-    """All assets, the refresh job and the release sensor.
+    """All assets, the refresh job and the release sensor, the health report and the upkeep with their schedules.
 
     Args:
         workbench: used as it is; None builds one from the environment for each run.
@@ -23,10 +25,13 @@ def build_definitions(workbench: Workbench | None = None) -> dg.Definitions:
         description="All eight stages of the chosen dates.",
         tags=WRITER,
     )
+    maintenance, weekly = build_maintenance(WRITER)
+    lake_health, daily = build_health(WRITER)
     resource = dg.ResourceDefinition.hardcoded_resource(workbench) if workbench else workbench_from_environment
     return dg.Definitions(
-        assets=dg.with_source_code_references(assets),
-        jobs=[refresh],
+        assets=dg.with_source_code_references([*assets, lake_health]),
+        jobs=[refresh, maintenance],
+        schedules=[daily, weekly],
         sensors=[build_release_sensor(refresh)],
         resources={"workbench": resource},
         executor=dg.in_process_executor,

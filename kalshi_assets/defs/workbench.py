@@ -17,6 +17,7 @@ from kalshi_assets.sources import OpenSource
 from kalshi_assets.stages.context import Progress, StageContext, StageResult, silent
 from kalshi_assets.stages.kernels import Compilation
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.opening import open_lake
 
 
 @dataclass
@@ -59,6 +60,8 @@ class Workbench:
             catalog=self.source.catalog,
             simulated=self.source.simulated,
             requests=lambda: self.source.requests,
+            findings=self.source.findings,
+            journal=self.source.journal,
             strategy=self.strategy,
             progress=self.progress,
         )
@@ -74,4 +77,4 @@ def workbench_from_environment(context: dg.InitResourceContext) -> Iterator[Work
     """A workbench for a run that Dagster itself started."""
     settings = Settings.from_environment(source=context.resource_config.get("source"))
     with OpenSource(settings) as source:
-        yield Workbench(Lake(settings.lake), source, tuple(context.resource_config["series"]))
+        yield Workbench(open_lake(settings, to_write=True), source, tuple(context.resource_config["series"]))

@@ -18,7 +18,7 @@ from typing import Any
 from kalshi_assets.emulator.archive import Archive
 from kalshi_assets.emulator.candles import CandleBook
 from kalshi_assets.emulator.fixed_point import time_text
-from kalshi_assets.emulator.market_body import market_body, status_at
+from kalshi_assets.emulator.market_body import FINALIZED, market_body, status_at
 
 Row = Mapping[str, Any]
 
@@ -100,6 +100,13 @@ class Catalog:
     def status(self, market: Market, now: float | None) -> str:
         """A market's status, at ``now`` where that is given."""
         return status_at(market.row, moment(now))
+
+    def times(self, market: Market, now: float | None) -> dict[str, datetime | None]:
+        """The times by which markets are filtered, as its body shows them."""
+        row = market.row
+        settled: datetime | None = row["settlement_ts"] if self.status(market, now) == FINALIZED else None
+        created: datetime = row["created_time"]
+        return {"created": created, "close": row["close_time"], "settled": settled, "updated": settled or created}
 
     def market_text(self, market: Market, now: float | None) -> str:
         """The JSON text of a market's body; kept, as a listing is read many times."""

@@ -6,14 +6,16 @@ here, and tests may call it directly.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from kalshi_assets.emulator import listings, market_data, venue
-from kalshi_assets.emulator.query import Query
+from kalshi_assets.emulator.query import NO_SLIP, Query, Slip
 from kalshi_assets.emulator.replies import Refused, Reply, nested_error, not_found, too_many_requests
 from kalshi_assets.emulator.served import ServedArchive
 from kalshi_assets.emulator.signatures import SignatureCheck
@@ -87,7 +89,12 @@ class LoopbackExchange:
     """Answers the Trade API from an archive."""
 
     def __init__(
-        self, served: ServedArchive, *, signatures: SignatureCheck | None = None, rate_limit: float | None = None
+        self,
+        served: ServedArchive,
+        *,
+        signatures: SignatureCheck | None = None,
+        rate_limit: float | None = None,
+        moves: Sequence[tuple[int, Mapping[str, str]]] = (),
     ) -> None:
         """Open an exchange on an indexed archive.
 
@@ -95,19 +102,24 @@ class LoopbackExchange:
             served: the archive.
             signatures: the keys it knows.
             rate_limit: requests a second; None for no limit.
+            moves: (requests that come before it, fields of the cutoff that change), ascending.
         """
-        self._served = served
+        self._after = [after for after, _ in moves]
+        self._served = list(itertools.accumulate((cutoff for _, cutoff in moves), ServedArchive.moved, initial=served))
+        self._numbers = itertools.count()
         self._signatures = signatures or SignatureCheck()
         self._bucket = None if rate_limit is None else _Bucket(rate_limit)
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Reply:
+    def answer(self, method: str, target: str, headers: Mapping[str, str], slip: Slip = NO_SLIP) -> Reply:
         """Answer one request.
 
         Args:
             method: HTTP method.
             target: path and query, as sent.
             headers: request headers, names in lower case.
+            slip: what goes wrong with the page, where the answer is one.
         """
+        served = self._served[bisect_right(self._after, next(self._numbers))]
         parts = urlsplit(target)
         path = parts.path
         if path.endswith("/"):
@@ -122,12 +134,11 @@ class LoopbackExchange:
                 continue
             if method != "GET":
                 return nested_error(405, "method_not_allowed", "method not allowed")
-            clock = self._served.clock()
-            refusal = self._signatures.refusal(method, path, headers, clock, must_sign=route.signed)
+            refusal = self._signatures.refusal(method, path, headers, served.clock(), must_sign=route.signed)
             if refusal is not None:
                 return refusal
             try:
-                return route.handler(self._served, Query.parse(route.operation, parts.query), *stars)
+                return route.handler(served, Query.parse(route.operation, parts.query, slip), *stars)
             except Refused as refused:
                 return refused.reply
         return not_found()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from kalshi_assets.emulator.catalog import Market, moment
 from kalshi_assets.emulator.market_body import STATUSES_OF_FILTER
@@ -21,11 +20,12 @@ from kalshi_assets.emulator.served import ServedArchive
 
 _MARKETS_PAGE = (100, 1000)
 _EVENTS_PAGE = (200, 200)
+# Each pair of time filters goes with no status, or with one of these.
 _TIME_FILTERS = {
-    "created": "created_time",
-    "close": "close_time",
-    "settled": "settlement_ts",
-    "updated": "created_time",
+    "created": ("unopened", "open"),
+    "close": ("closed",),
+    "settled": ("settled",),
+    "updated": (),
 }
 
 
@@ -64,8 +64,9 @@ def events(served: ServedArchive, query: Query) -> Reply:
             and catalog.listed(event_ticker, now)
         )
 
-    rows, cursor = page([e for e in catalog.events if kept(e)], query, *_EVENTS_PAGE)
-    texts = ",".join(catalog.event_text(e, nested=nested, now=now) for e in rows)
+    rows = [e for e in catalog.events if kept(e)]
+    numbers, cursor = page(len(rows), query, *_EVENTS_PAGE)
+    texts = ",".join(catalog.event_text(rows[i], nested=nested, now=now) for i in numbers)
     return text_reply(f'{{"events":[{texts}],"milestones":[],"cursor":"{cursor}"}}')
 
 
@@ -87,7 +88,7 @@ def markets(served: ServedArchive, query: Query) -> Reply:
     """Markets of the live tier."""
     statuses = _statuses(query, detailed=True)
     now = served.now()
-    tests = [*_ticker_filters(query), *_time_filters(query)]
+    tests = [*_ticker_filters(query), *_time_filters(served, query)]
     rows = [
         m
         for m in served.catalog.live(now)
@@ -131,8 +132,8 @@ def _joined(served: ServedArchive, rows: Sequence[Market]) -> str:
 
 
 def _market_page(served: ServedArchive, query: Query, rows: Sequence[Market]) -> Reply:
-    chosen, cursor = page(rows, query, *_MARKETS_PAGE)
-    return text_reply(f'{{"markets":[{_joined(served, chosen)}],"cursor":"{cursor}"}}')
+    chosen, cursor = page(len(rows), query, *_MARKETS_PAGE)
+    return text_reply(f'{{"markets":[{_joined(served, [rows[i] for i in chosen])}],"cursor":"{cursor}"}}')
 
 
 def _statuses(query: Query, *, detailed: bool) -> frozenset[str] | None:
@@ -161,20 +162,30 @@ def _ticker_filters(query: Query) -> list[Callable[[Market], bool]]:
     return tests
 
 
-def _time_filters(query: Query) -> list[Callable[[Market], bool]]:
-    tests: list[Callable[[Market], bool]] = []
-    for name, column in _TIME_FILTERS.items():
-        lowest, highest = query.integer(f"min_{name}_ts"), query.integer(f"max_{name}_ts")
-        if lowest is None and highest is None:
-            continue
+def _time_filters(served: ServedArchive, query: Query) -> list[Callable[[Market], bool]]:
+    bounds = {n: (query.integer(f"min_{n}_ts"), query.integer(f"max_{n}_ts")) for n in _TIME_FILTERS}
+    given = [name for name, pair in bounds.items() if pair != (None, None)]
+    if not given:
+        return []
+    if len(given) > 1:
+        raise Refused(bad_request(f"{' and '.join(f'{n}_ts' for n in given)} filters are mutually exclusive"))
+    name, status = given[0], query.text("status")
+    if status is not None and status not in _TIME_FILTERS[name]:
+        raise Refused(bad_request(f"{name}_ts filters may not be combined with status {status}"))
+    if name == "updated" and (
+        query.text("tickers")
+        or query.text("event_ticker")
+        or (query.text("series_ticker") and query.text("mve_filter") != "exclude")
+    ):
+        raise Refused(bad_request("updated_ts filters go with mve_filter=exclude, and with series_ticker beside it"))
+    lowest, highest = bounds[name]
 
-        def test(m: Market, column: str = column, lowest: int | None = lowest, highest: int | None = highest) -> bool:
-            at: datetime | None = m.row[column]
-            return (
-                at is not None
-                and (lowest is None or at.timestamp() >= lowest)
-                and (highest is None or at.timestamp() <= highest)
-            )
+    def inside(m: Market) -> bool:
+        at = served.catalog.times(m, served.now())[name]
+        return (
+            at is not None
+            and (lowest is None or at.timestamp() >= lowest)
+            and (highest is None or at.timestamp() <= highest)
+        )
 
-        tests.append(test)
-    return tests
+    return [inside]

@@ -7,7 +7,7 @@ import json
 from kalshi_assets.emulator.candles import HISTORICAL, LIVE
 from kalshi_assets.emulator.catalog import Market
 from kalshi_assets.emulator.market_body import ACTIVE, complement
-from kalshi_assets.emulator.query import Query, next_cursor
+from kalshi_assets.emulator.query import Query, page
 from kalshi_assets.emulator.replies import (
     Refused,
     Reply,
@@ -24,6 +24,7 @@ MAX_CANDLES = 5_000
 MAX_BATCH_CANDLES = 10_000
 MAX_BATCH_TICKERS = 100
 _PERIODS = (1, 60, 1440)
+_TRADES_PAGE = (100, 1000)
 # An archive has no depth: the best level of each side stands alone, with this many contracts.
 _BOOK_SIZE = "1.00"
 
@@ -148,7 +149,6 @@ def _texts(
 
 
 def _trades(served: ServedArchive, query: Query, *, historical: bool) -> Reply:
-    limit, start = query.limit(100, 1000), query.offset()
     rows = served.trades.rows(
         historical=historical,
         ticker=query.text("ticker"),
@@ -157,9 +157,8 @@ def _trades(served: ServedArchive, query: Query, *, historical: bool) -> Reply:
         block=None if query.text("is_block_trade") is None else query.flag("is_block_trade"),
         now=served.now(),
     )
-    start = 0 if start >= len(rows) else start
-    cursor = next_cursor(start + limit, len(rows))
-    return text_reply(f'{{"trades":[{served.trades.text(rows[start : start + limit])}],"cursor":"{cursor}"}}')
+    chosen, cursor = page(len(rows), query, *_TRADES_PAGE)
+    return text_reply(f'{{"trades":[{served.trades.text(rows[chosen])}],"cursor":"{cursor}"}}')
 
 
 def _book(served: ServedArchive, ticker: str) -> dict[str, list[list[str]]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from kalshi_assets.emulator.archive import load_archive
+from kalshi_assets.emulator.fault_plan import FaultPlan
 from kalshi_assets.emulator.server import serve
 from kalshi_assets.errors import ArchiveError, KalshiAssetsError, Unreachable
 
@@ -27,15 +28,19 @@ class ServedArchive:
         pid: the child's process id.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Start serving a folder.
+    def __init__(self, folder: Path, plan: Path | None = None) -> None:
+        """Start serving a folder, with a fault plan if one is named.
 
         Raises:
             ArchiveError: the folder is no readable archive.
+            UsageError: the plan is no fault plan.
             Unreachable: the child ended without a word.
         """
+        if plan is not None:
+            FaultPlan.load(plan)
+        told = [str(folder), *([str(plan)] if plan is not None else [])]
         self._child = subprocess.Popen(  # noqa: S603 (this very module, with this very interpreter)
-            [sys.executable, "-m", __name__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", __name__, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self._child.pid
         assert self._child.stdout is not None
@@ -69,13 +74,14 @@ class ServedArchive:
         self.close()
 
 
-def _serve_until_parent_ends(folder: Path) -> None:
+def _serve_until_parent_ends(folder: Path, plan: Path | None) -> None:
     try:
         archive = load_archive(folder)
+        faults = None if plan is None else FaultPlan.load(plan)
     except KalshiAssetsError as error:
         sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
         return
-    with serve(archive) as server:
+    with serve(archive, plan=faults) as server:
         answer = {"base_url": server.base_url, "fred_url": server.fred_url, "simulated": archive.simulated}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
@@ -84,6 +90,6 @@ def _serve_until_parent_ends(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        _serve_until_parent_ends(Path(sys.argv[1]))
+        _serve_until_parent_ends(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)
     except KeyboardInterrupt:
         sys.exit(1)

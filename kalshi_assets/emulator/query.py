@@ -8,15 +8,38 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+import random
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal
 from urllib.parse import parse_qs
 
 from kalshi_assets.emulator.replies import Refused, invalid_parameter
 
-Row = TypeVar("Row")
 _SEAL = "offset:"
+
+Order = Literal["reversed", "shuffled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """How a page of a listing comes out wrong; nothing is wrong with the default.
+
+    Attributes:
+        first_page: a cursor reads as none.
+        previous_page: the page before the one asked for.
+        rows_again: rows of the page before with which it begins, as when a listing shifts under the reader.
+        order: of the page's rows, where it is not the listing's.
+        luck: seeds a shuffle.
+    """
+
+    first_page: bool = False
+    previous_page: bool = False
+    rows_again: int = 0
+    order: Order | None = None
+    luck: str = ""
+
+
+NO_SLIP = Slip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +49,17 @@ class Query:
     Attributes:
         operation: the operation's name, as the exchange puts it into refusals (``GetMarkets``).
         values: every value given, by parameter.
+        slip: what goes wrong with the page, if it is one.
     """
 
     operation: str
     values: dict[str, list[str]]
+    slip: Slip = NO_SLIP
 
     @classmethod
-    def parse(cls, operation: str, text: str) -> Query:
+    def parse(cls, operation: str, text: str, slip: Slip = NO_SLIP) -> Query:
         """From the text after the question mark."""
-        return cls(operation, parse_qs(text, keep_blank_values=True) if text else {})
+        return cls(operation, parse_qs(text, keep_blank_values=True) if text else {}, slip)
 
     def text(self, name: str) -> str | None:
         """The value of a parameter; an empty one counts as absent."""
@@ -81,31 +106,30 @@ class Query:
             raise Refused(invalid_parameter(self.operation, "Limit", "gte"))
         return value
 
-    def offset(self) -> int:
-        """Where the page begins."""
-        return read_cursor(self.text("cursor"))
 
-
-def page(rows: Sequence[Row], query: Query, default: int, maximum: int) -> tuple[Sequence[Row], str]:
+def page(total: int, query: Query, default: int, maximum: int) -> tuple[list[int], str]:
     """One page of a listing.
 
     Args:
-        rows: the whole listing, in order.
+        total: rows of the whole listing.
         query: holds ``limit`` and ``cursor``.
         default: page size without ``limit``.
         maximum: greatest ``limit``.
 
     Returns:
-        (the page, the cursor of the next one or an empty string on the last).
+        (row numbers of the page, the cursor of the next one or an empty string on the last).
     """
-    limit, start = query.limit(default, maximum), query.offset()
-    start = 0 if start >= len(rows) else start
-    return rows[start : start + limit], next_cursor(start + limit, len(rows))
-
-
-def next_cursor(end: int, total: int) -> str:
-    """The cursor after row ``end``; empty where nothing follows."""
-    return base64.urlsafe_b64encode(f"{_SEAL}{end}".encode()).decode() if end < total else ""
+    limit, start, slip = query.limit(default, maximum), read_cursor(query.text("cursor")), query.slip
+    if slip.first_page or start >= total:
+        start = 0
+    start = max(start - (limit if slip.previous_page else slip.rows_again), 0)
+    rows = list(range(start, min(start + limit, total)))
+    if slip.order == "reversed":
+        rows.reverse()
+    elif slip.order == "shuffled":
+        random.Random(slip.luck).shuffle(rows)  # noqa: S311
+    end = start + limit
+    return rows, base64.urlsafe_b64encode(f"{_SEAL}{end}".encode()).decode() if end < total else ""
 
 
 def read_cursor(token: str | None) -> int:

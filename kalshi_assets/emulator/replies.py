@@ -1,4 +1,4 @@
-"""What the loopback services answer: a status, a body, and the four error shapes of the exchange."""
+"""What the loopback services answer: a status, a body, and the error bodies of the exchange."""
 
 from __future__ import annotations
 
@@ -52,11 +52,6 @@ def nested_error(status: int, code: str, message: str, details: str | None = Non
 def bad_request(details: str | None = None) -> Reply:
     """A 400 in the nested shape."""
     return nested_error(400, "bad_request", "bad request", details)
-
-
-def flat_error(status: int, code: str, message: str, details: str) -> Reply:
-    """``{"code", "message", "details"}``, used for bodies that do not decode."""
-    return json_reply({"code": code, "message": message, "details": details}, status)
 
 
 def invalid_parameter(operation: str, name: str, rule: str) -> Reply:

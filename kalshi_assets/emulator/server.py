@@ -7,22 +7,27 @@ connections at once. What is answered is decided elsewhere.
 
 from __future__ import annotations
 
-import itertools
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from kalshi_assets.emulator.archive import Archive
+from kalshi_assets.emulator.drift import drifted
 from kalshi_assets.emulator.exchange import PREFIX as EXCHANGE_PREFIX
 from kalshi_assets.emulator.exchange import LoopbackExchange
-from kalshi_assets.emulator.faults import Drift, Fault, Faults, drifted
+from kalshi_assets.emulator.fault_plan import FaultPlan
+from kalshi_assets.emulator.faults import Script
 from kalshi_assets.emulator.fred import PREFIX as FRED_PREFIX
 from kalshi_assets.emulator.fred import LoopbackFred
+from kalshi_assets.emulator.query import NO_SLIP, Slip
 from kalshi_assets.emulator.replies import Reply, nested_error, not_found
 from kalshi_assets.emulator.served import Clock, index_archive
 from kalshi_assets.emulator.signatures import SignatureCheck
@@ -31,7 +36,10 @@ from kalshi_assets.errors import UsageError
 HOST = "127.0.0.1"
 _POLL_S = 0.02
 
-Answer = Callable[[str, str, Mapping[str, str]], Reply]
+# Closing with this option set discards what is unsent and sends RST instead of FIN.
+_LINGER_NOT = struct.pack("ii", 1, 0)
+
+Answer = Callable[[str, str, Mapping[str, str], Slip], Reply]
 
 
 class RunningServer:
@@ -70,31 +78,18 @@ class RunningServer:
 
 
 def serve(
-    archive: Archive,
-    *,
-    port: int = 0,
-    rate_limit: float | None = None,
-    public_keys: Mapping[str, str | bytes] | None = None,
-    now: Clock | None = None,
-    cutoff: Mapping[str, str] | None = None,
-    overlap_s: float = 0.0,
-    drift: Drift | None = None,
-    faults: Faults | None = None,
+    archive: Archive, *, port: int = 0, plan: FaultPlan | None = None, now: Clock | None = None, **switches: Any
 ) -> RunningServer:
     """Serve an archive on 127.0.0.1.
 
     Args:
         archive: what to serve.
         port: the port; 0 takes a free one.
-        rate_limit: requests a second to the exchange; beyond it 429. None for no limit.
-        public_keys: PEM public keys by key id. Requests that carry the access headers are verified
-            against them; endpoints for members refuse unsigned requests with or without keys.
-        now: Unix seconds of a replay. With it, later candles, trades and outcomes are hidden, and it is
-            the clock of signatures and ``Date`` headers. Without it the archive is shown as recorded.
-        cutoff: moves the boundary of the tiers, by field of ``/historical/cutoff``.
-        overlap_s: seconds before the cutoff in which a settled market is on both tiers.
-        drift: fields added to, or dropped from, the bodies.
-        faults: chooses a fault for a request.
+        plan: faults and switches; without one the archive is served faithfully.
+        now: Unix seconds of a replay that goes on, instead of the plan's fixed instant. With either, later
+            candles, trades and outcomes are hidden, and it is the clock of signatures and ``Date`` headers.
+            Without both the archive is shown as recorded.
+        switches: single fields of the plan (``rate_limit=2``, ``public_keys={"me": pem}``), over its own.
 
     Returns:
         The running server.
@@ -102,20 +97,35 @@ def serve(
     Raises:
         UsageError: the port is taken, a public key cannot be read, or the cutoff is no time.
     """
-    served = index_archive(archive, now=now, cutoff=cutoff, overlap_s=overlap_s)
-    exchange = LoopbackExchange(served, signatures=SignatureCheck(public_keys), rate_limit=rate_limit)
+    plan = replace(plan or FaultPlan(), **switches)
+    if now is None and plan.now is not None:
+        instant = plan.now.timestamp()
+        now = lambda: instant  # noqa: E731
+    served = index_archive(
+        archive,
+        now=now,
+        cutoff={str(name): moment for name, moment in plan.cutoff.items()},
+        overlap_s=plan.overlap_s,
+        clock_skew_s=plan.clock_skew_s,
+        maintenance=plan.maintenance,
+    )
+    exchange = LoopbackExchange(
+        served,
+        signatures=SignatureCheck(plan.public_keys),
+        rate_limit=plan.rate_limit,
+        moves=[(move.after_requests, move.fields()) for move in plan.cutoff_moves],
+    )
     fred = LoopbackFred(archive, served.clock)
 
-    def answer(method: str, target: str, headers: Mapping[str, str]) -> Reply:
+    def answer(method: str, target: str, headers: Mapping[str, str], slip: Slip) -> Reply:
         if target.startswith(f"{FRED_PREFIX}/"):
             return fred.answer(method, target)
         if not target.startswith(EXCHANGE_PREFIX):
             return not_found()
-        reply = exchange.answer(method, target, headers)
-        return reply if drift is None else drifted(reply, drift)
+        return drifted(exchange.answer(method, target, headers, slip), plan.drift)
 
     try:
-        server = _Server(port, answer, served.clock, faults)
+        server = _Server(port, answer, served.clock, Script(plan.seed, plan.rules))
     except (OSError, OverflowError) as error:
         raise UsageError(
             f"Port {port} on {HOST} cannot be opened ({error}). Choose another, or 0 for a free one."
@@ -123,20 +133,25 @@ def serve(
     return RunningServer(server, archive)
 
 
-def run_forever(archive: Archive, *, port: int = 0, echo: Callable[[str], None] = print) -> None:
-    """Serve an archive until the process is interrupted, after one line that says where.
+def run_forever(
+    archive: Archive, *, port: int = 0, plan: FaultPlan | None = None, echo: Callable[[str], None] = print
+) -> None:
+    """Serve an archive until the process is interrupted, after a line that says where and one that tells the plan.
 
     Args:
         archive: what to serve.
         port: the port; 0 takes a free one.
-        echo: prints the line.
+        plan: faults and switches.
+        echo: prints a line.
 
     Raises:
         UsageError: the port is taken.
     """
-    with serve(archive, port=port) as server:
-        echo(banner(archive, server))
+    with serve(archive, port=port, plan=plan) as server:
         try:
+            echo(banner(archive, server))
+            if plan is not None:
+                echo(plan.told())
             server.wait()
         except KeyboardInterrupt:
             return
@@ -156,22 +171,16 @@ class _Server(ThreadingHTTPServer):
     # Another process's port must not be shared by accident.
     allow_reuse_port = False
 
-    def __init__(self, port: int, answer: Answer, clock: Clock, faults: Faults | None) -> None:
+    def __init__(self, port: int, answer: Answer, clock: Clock, script: Script) -> None:
         self.answer = answer
         self.clock = clock
-        self._faults = faults
-        self._numbers = itertools.count()
+        self.script = script
         super().__init__((HOST, port), _Handler)
 
     def server_bind(self) -> None:
         # The base class asks the resolver for this host's name, which can take seconds.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
-
-    def fault(self, target: str) -> Fault | None:
-        """The fault of the next request."""
-        number = next(self._numbers)
-        return None if self._faults is None else self._faults(number, target.partition("?")[0])
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no event worth a traceback."""
@@ -185,23 +194,30 @@ class _Handler(BaseHTTPRequestHandler):
     _reasons: ClassVar[dict[int, str]] = {code: names[0] for code, names in BaseHTTPRequestHandler.responses.items()}
 
     def do_GET(self) -> None:
-        fault = self.server.fault(self.path)
-        if fault is not None and fault.delay_s:
-            time.sleep(fault.delay_s)
-        if fault is not None and fault.drop:
+        strike = self.server.script.next(self.path.partition("?")[0].removeprefix(EXCHANGE_PREFIX))
+        fault = None if strike is None else strike.rule.fault
+        seconds = 0.0 if strike is None else strike.rule.seconds or 0.0
+        if fault == "reset":
+            self._reset()
+            return
+        if fault == "latency":
+            time.sleep(seconds)
+        reply = None if strike is None else strike.reply(self.server.clock())
+        if reply is None:
+            reply = self._answer(NO_SLIP if strike is None else strike.slip())
+        head, body = self._head(reply), reply.body
+        half = len(body) // 2
+        if fault == "truncate":
+            head, body = self._head(replace(reply, body=body[:half])), body[:half]
+        if fault == "cut":
             self.close_connection = True
-            return
-        if fault is not None and fault.status is not None:
-            self._send(Reply(fault.status, fault.body, fault.content_type))
-            return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        try:
-            reply = self.server.answer(self.command, self.path, headers)
-        except Exception as error:  # an answer is due even for a defect of the emulator itself
-            reply = nested_error(500, "internal_server_error", f"the loopback exchange failed: {error!r}")
-        if fault is not None and fault.truncate:
-            reply = Reply(reply.status, reply.body[: len(reply.body) // 2], reply.content_type)
-        self._send(reply)
+            body = body[:half]
+        if fault == "stall":
+            self.wfile.write(head + body[:half])
+            time.sleep(seconds)
+            head, body = b"", body[half:]
+        # One write for head and body: two would wait for the client's delayed acknowledgement.
+        self.wfile.write(head + body)
 
     def do_POST(self) -> None:
         self.close_connection = True
@@ -209,8 +225,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_DELETE = do_PUT = do_PATCH = do_POST  # noqa: N815 - the names are http.server's
 
-    def _send(self, reply: Reply) -> None:
-        head = [
+    def _answer(self, slip: Slip) -> Reply:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            return self.server.answer(self.command, self.path, headers, slip)
+        except Exception as error:  # an answer is due even for a defect of the emulator itself
+            return nested_error(500, "internal_server_error", f"the loopback exchange failed: {error!r}")
+
+    def _head(self, reply: Reply) -> bytes:
+        lines = [
             f"HTTP/1.1 {reply.status} {self._reasons.get(reply.status, '')}",
             f"Content-Type: {reply.content_type}",
             f"Content-Length: {len(reply.body)}",
@@ -218,8 +241,13 @@ class _Handler(BaseHTTPRequestHandler):
             *(f"{name}: {value}" for name, value in reply.headers.items()),
             *(["Connection: close"] if self.close_connection else []),
         ]
-        # One write for head and body: two would wait for the client's delayed acknowledgement.
-        self.wfile.write("\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + reply.body)
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        # The base class would shut the socket down first, and that says FIN.
+        socket.close(self.connection.detach())
 
     def log_message(self, format: str, *args: object) -> None:
         """The server keeps silent."""

@@ -26,6 +26,7 @@ from kalshi_assets.emulator.archive import FORMAT
 from kalshi_assets.emulator.consensus import BeliefLaw, belief_path, innovations
 from kalshi_assets.emulator.facts import PLANNED_ONLY, FirstPrint, Release, read_calendar, read_first_prints
 from kalshi_assets.emulator.simulated_book import HOUR, MINUTE, Grid, news_weights, quote, trade_counts
+from kalshi_assets.emulator.simulated_days import with_days
 from kalshi_assets.emulator.simulated_feed import candles, draw_trades
 from kalshi_assets.emulator.simulated_tables import EventRows, SimulatedEvent, SimulatedSeries, tables
 from kalshi_assets.errors import UsageError
@@ -161,7 +162,7 @@ def _event(
         released_at=release.released_at,
         value=value,
         strikes=strikes,
-        rows=EventRows(candles(book, traded, grid), traded),
+        rows=EventRows(with_days(candles(book, traded, grid)), traded),
     )
 
 

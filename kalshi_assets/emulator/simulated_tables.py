@@ -174,7 +174,8 @@ def _candlesticks(simulated: Sequence[SimulatedSeries]) -> pa.Table:
     # Tickers do not sort as strikes do, and a file sorted by key is small and the same everywhere.
     rank = _ranks(names)[code]
     end = np.concatenate([r.end for r in rows])
-    order = np.lexsort((end, rank))
+    period = np.concatenate([r.period for r in rows])
+    order = np.lexsort((period, end, rank))
 
     def column(name: str) -> pa.Array:
         kind = schema.field(name).type
@@ -182,7 +183,7 @@ def _candlesticks(simulated: Sequence[SimulatedSeries]) -> pa.Table:
             case "ticker":
                 return pa.DictionaryArray.from_arrays(pa.array(code[order]), pa.array(names)).cast(kind)
             case "period_interval":
-                return pa.array(np.concatenate([r.period for r in rows])[order], kind)
+                return pa.array(period[order], kind)
             case "end_period_ts":
                 return pa.array(end[order], kind)
             case "volume" | "open_interest":

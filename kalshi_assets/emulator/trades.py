@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime
 
 import numpy as np
@@ -31,7 +32,7 @@ class TradeTape:
         order = np.argsort(-times, kind="stable")
         self._table = table.take(pa.array(order)).combine_chunks()
         self._times: npt.NDArray[np.int64] = times[order]
-        self._cutoff = int(datetime.fromisoformat(cutoff).timestamp() * MICROSECONDS)
+        self._cutoff = _microseconds(cutoff)
         self._block = np.asarray(pc.fill_null(self._table["is_block_trade"], False).to_numpy(), np.bool_)
         self._rows_of: dict[str, npt.NDArray[np.int64]] = {}
         if table.num_rows:
@@ -43,6 +44,12 @@ class TradeTape:
             bounds = np.searchsorted(indices[by_code], np.arange(len(codes.dictionary) + 1))
             for i, name in enumerate(codes.dictionary.to_pylist()):
                 self._rows_of[str(name)] = by_code[bounds[i] : bounds[i + 1]]
+
+    def under(self, cutoff: str) -> TradeTape:
+        """The same trades, split at another time."""
+        moved = copy.copy(self)
+        moved._cutoff = _microseconds(cutoff)
+        return moved
 
     def rows(
         self,
@@ -100,3 +107,7 @@ class TradeTape:
             "",
         )
         return ",".join(texts.to_pylist())
+
+
+def _microseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * MICROSECONDS)

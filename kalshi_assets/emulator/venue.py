@@ -23,14 +23,18 @@ _MILESTONE_BEFORE_CLOSE = timedelta(minutes=25)
 
 
 def status(served: ServedArchive, query: Query) -> Reply:
-    """Open, save in a replay that stands in Thursday's maintenance (03:00 to 05:00 New York)."""
+    """Open, save in a replay that stands in Thursday's maintenance (03:00 to 05:00 New York).
+
+    The switch for maintenance answers 503 besides, with the same shape of body.
+    """
     now = served.now()
-    trading = True
-    if now is not None:
+    trading = not served.maintenance
+    if now is not None and trading:
         local = datetime.fromtimestamp(now, _NEW_YORK)
         trading = not (local.weekday() == _THURSDAY and _MAINTENANCE_HOURS[0] <= local.hour < _MAINTENANCE_HOURS[1])
     state = {"exchange_active": True, "trading_active": trading, "intra_exchange_transfers_active": True}
-    return json_reply({**state, "exchange_index_statuses": [{"exchange_index": 0, "description": "Default", **state}]})
+    body = {**state, "exchange_index_statuses": [{"exchange_index": 0, "description": "Default", **state}]}
+    return json_reply(body, 503 if served.maintenance else 200)
 
 
 def schedule(served: ServedArchive, query: Query) -> Reply:
@@ -106,8 +110,8 @@ def milestones(served: ServedArchive, query: Query) -> Reply:
                 "last_updated_ts": time_text(min(m.row["created_time"] for m in markets)),
             }
         )
-    chosen, cursor = page(rows, query, 100, 500)
-    return json_reply({"milestones": list(chosen), "cursor": cursor})
+    chosen, cursor = page(len(rows), query, 100, 500)
+    return json_reply({"milestones": [rows[i] for i in chosen], "cursor": cursor})
 
 
 def tags_by_categories(served: ServedArchive, query: Query) -> Reply:

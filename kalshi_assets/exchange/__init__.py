@@ -20,6 +20,7 @@ from kalshi_assets.exchange.models import (
     SeriesRecord,
 )
 from kalshi_assets.exchange.routing import MarketRef
+from kalshi_assets.exchange.seam import Seam
 from kalshi_assets.exchange.signing import Signer
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "MarketRecord",
     "MarketRef",
     "Milestone",
+    "Seam",
     "SeriesFeeChange",
     "SeriesRecord",
     "Signer",

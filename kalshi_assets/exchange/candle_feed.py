@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from kalshi_assets.core.tables import TIME
 from kalshi_assets.errors import NotFound
-from kalshi_assets.exchange.candles import batch_candles, merge_candles, single_candles
+from kalshi_assets.exchange.candles import batch_candles, inside, merge_candles, single_candles
+from kalshi_assets.exchange.downloads import Downloads, download_key
+from kalshi_assets.exchange.journal import Download
 from kalshi_assets.exchange.models import Cutoff, Tier
 from kalshi_assets.exchange.paths import segment
 from kalshi_assets.exchange.routing import (
@@ -19,28 +19,34 @@ from kalshi_assets.exchange.routing import (
     SINGLE_CAP,
     MarketRef,
     Window,
-    batch_size,
+    batch_sizes,
     can_batch,
     candle_tier,
     windows,
 )
 
-Get = Callable[[str, dict[str, Any]], dict[str, Any]]
+_BATCH = "/markets/candlesticks"
+_ENDPOINTS: dict[Tier, str] = {
+    "live": "/series/markets/candlesticks",
+    "historical": "/historical/markets/candlesticks",
+}
 
 
 class CandleFeed:
     """One pull: a set of markets, one period, one range.
 
     Args:
-        get: the JSON object at a path with a query.
+        downloads: sends the requests, or recalls their answers.
         period_minutes: 1, 60 or 1440.
         start: first end of a period that is wanted.
         end: the bound that ends of periods stay below.
         cutoff: the tiers' boundary as read at the start of the run.
     """
 
-    def __init__(self, get: Get, period_minutes: int, start: datetime, end: datetime, cutoff: Cutoff) -> None:
-        self._get = get
+    def __init__(
+        self, downloads: Downloads, period_minutes: int, start: datetime, end: datetime, cutoff: Cutoff
+    ) -> None:
+        self._downloads = downloads
         self._minutes = period_minutes
         self._start = start
         self._end = end
@@ -75,44 +81,61 @@ class CandleFeed:
                 f"{', ...' if len(unknown) > 5 else ''}; refresh the catalog, a market without activity can be deleted."
             )
         # Live tables come first, because the earlier of two equal candles is the one that stays.
-        return self._inside(merge_candles([*live_tables, *historical_tables]))
+        return inside(merge_candles([*live_tables, *historical_tables]), self._start, self._end)
+
+    def fetch_tier(self, ref: MarketRef, tier: Tier) -> pa.Table | None:
+        """The candles of one market as one tier has them, sorted by time; None where the tier does not know it."""
+        found, tables = self._first_tier(ref, (tier,))
+        return None if found is None else inside(merge_candles(tables), self._start, self._end)
 
     def _batches(self, refs: Sequence[MarketRef]) -> tuple[list[pa.Table], list[MarketRef]]:
         """Tables of the live tier, and the markets that it silently left out."""
         if not refs:
             return [], []
-        size = batch_size(len(refs), self._start, self._end, self._minutes)
         tables: list[pa.Table] = []
         moved: list[MarketRef] = []
-        for at in range(0, len(refs), size):
+        at = 0
+        for size in batch_sizes(len(refs), self._start, self._end, self._minutes):
             asked = list(refs[at : at + size])
+            at += size
             for window in windows(self._start, self._end, self._minutes, BATCH_CAP // size):
                 if not asked:
                     break
-                query = {"market_tickers": ",".join(m.ticker for m in asked), **self._query(window)}
-                received = batch_candles(self._get("/markets/candlesticks", query), self._minutes * 60)
+                received = self._batch([m.ticker for m in asked], window)
                 # A market that moves to the other tier between two windows is fetched whole from there.
                 moved += [m for m in asked if m.ticker not in received]
                 asked = [m for m in asked if m.ticker in received]
                 tables += [received[m.ticker] for m in asked]
         return tables, moved
 
+    def _batch(self, tickers: Sequence[str], window: Window) -> dict[str, pa.Table]:
+        return self._downloads.single(
+            Download(_BATCH, download_key(tickers, self._minutes), window.start_s, window.end_s),
+            _BATCH,
+            {"market_tickers": ",".join(tickers), **self._query(window)},
+            read=lambda body: batch_candles(body, self._minutes * 60),
+            rows=lambda tables: sum(t.num_rows for t in tables.values()),
+        )
+
     def _first_tier(self, ref: MarketRef, tiers: Sequence[Tier]) -> tuple[Tier | None, list[pa.Table]]:
         for tier in tiers:
-            path = _path(ref, tier)
             try:
-                bodies = [self._get(path, self._query(w)) for w in self._single_windows]
+                return tier, [self._single(ref, tier, w) for w in self._single_windows]
             except NotFound:
                 continue
-            return tier, [single_candles(body, ref.ticker, self._minutes * 60) for body in bodies]
         return None, []
+
+    def _single(self, ref: MarketRef, tier: Tier, window: Window) -> pa.Table:
+        return self._downloads.single(
+            Download(_ENDPOINTS[tier], download_key([ref.ticker], self._minutes), window.start_s, window.end_s),
+            _path(ref, tier),
+            self._query(window),
+            read=lambda body: single_candles(body, ref.ticker, self._minutes * 60),
+            rows=lambda table: int(table.num_rows),
+        )
 
     def _query(self, window: Window) -> dict[str, Any]:
         return {"start_ts": window.start_s, "end_ts": window.end_s, "period_interval": self._minutes}
-
-    def _inside(self, table: pa.Table) -> pa.Table:
-        start, end = pa.scalar(self._start, TIME), pa.scalar(self._end, TIME)
-        return table.filter(pc.and_(pc.greater_equal(table["ts"], start), pc.less(table["ts"], end)))
 
 
 def _path(ref: MarketRef, tier: Tier) -> str:

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_assets.core.tables import COUNT, INT, PRICE, TEXT, TIME
 from kalshi_assets.errors import MalformedResponse
 from kalshi_assets.exchange.columns import count_column, price_column, text_column, unix_column, without
+from kalshi_assets.exchange.routing import Window
 
 _QUOTE_POINTS = ("open", "high", "low", "close")
 _TRADE_POINTS = ("open", "high", "low", "close", "mean", "previous")
@@ -148,6 +151,55 @@ def batch_candles(body: dict[str, Any], period_s: int) -> dict[str, pa.Table]:
             raise MalformedResponse("A market of the batch of candlesticks has no market_ticker.")
         tables[ticker] = candle_table(ticker, _listed(market, "candlesticks", ticker), period_s)
     return tables
+
+
+@dataclass(frozen=True, slots=True)
+class EventCandles:
+    """One answer of the event endpoint.
+
+    Attributes:
+        tables: the candles by ticker.
+        reached_s: Unix second up to which the answer is whole; the rest is asked for from there.
+    """
+
+    tables: dict[str, pa.Table]
+    reached_s: int
+
+
+def event_candles(body: dict[str, Any], event_ticker: str, asked: Window, period_s: int) -> EventCandles:
+    """The body of the event endpoint, which has tickers and candles in two lists side by side.
+
+    Args:
+        body: the response.
+        event_ticker: named in errors.
+        asked: the range as asked.
+        period_s: length of a candle in seconds.
+
+    Raises:
+        MalformedResponse: no such body, or one that was cut before a single period was whole.
+    """
+    tickers = _listed(body, "market_tickers", event_ticker)
+    candles = _listed(body, "market_candlesticks", event_ticker)
+    reached_s = body.get("adjusted_end_ts")
+    if not isinstance(tickers, list) or not all(isinstance(t, str) and len(t) <= _LONGEST_TICKER for t in tickers):
+        raise MalformedResponse(f"The market_tickers of {event_ticker} are not tickers.")
+    if not isinstance(candles, list) or len(candles) != len(tickers) or len(set(tickers)) != len(tickers):
+        raise MalformedResponse(f"The market_candlesticks of {event_ticker} do not match its market_tickers.")
+    if type(reached_s) is not int:
+        raise MalformedResponse(f"The candlesticks of {event_ticker} have no adjusted_end_ts in whole seconds.")
+    if reached_s < min(asked.start_s + period_s, asked.end_s):
+        raise MalformedResponse(
+            f"The candlesticks of {event_ticker} from {asked.start_s} on were cut at {reached_s}, before one period "
+            "was whole; ask for its markets instead of the event."
+        )
+    pairs = zip(tickers, candles, strict=True)
+    return EventCandles({t: candle_table(t, found, period_s) for t, found in pairs}, reached_s)
+
+
+def inside(table: pa.Table, start: datetime, end: datetime) -> pa.Table:
+    """The rows of a table with ``ts`` in [start, end)."""
+    first, bound = pa.scalar(start, TIME), pa.scalar(end, TIME)
+    return table.filter(pc.and_(pc.greater_equal(table["ts"], first), pc.less(table["ts"], bound)))
 
 
 def merge_candles(tables: Iterable[pa.Table]) -> pa.Table:

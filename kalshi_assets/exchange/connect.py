@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from kalshi_assets.exchange.client import UNSIGNED_RATE, Exchange
 from kalshi_assets.exchange.credentials import Credentials
 from kalshi_assets.exchange.findings import Findings
+from kalshi_assets.exchange.journal import Journal
 from kalshi_assets.exchange.signing import Signer
 from kalshi_assets.http import RequestEvent, RetryPolicy, ServerClock, TokenBucket, Transport, is_loopback
 
@@ -24,6 +25,7 @@ def connect(
     findings: Findings | None = None,
     now: Callable[[], datetime] | None = None,
     on_request: Callable[[RequestEvent], None] | None = None,
+    journal: Journal | None = None,
 ) -> Exchange:
     """A client with the defaults that suit the host.
 
@@ -33,8 +35,9 @@ def connect(
         limiter: a budget to use instead of the default; a server on this machine has none by default.
         retry: bounds on retries.
         findings: collector of oddities.
-        now: clock that stamps order books.
+        now: clock that stamps order books and tells which ranges are over.
         on_request: called after each attempt.
+        journal: keeps the answers about the past, so that a download goes on after a kill.
     """
     if limiter is None and not is_loopback(base_url):
         limiter = TokenBucket(*(_LOWEST_TIER if credentials else UNSIGNED_RATE))
@@ -47,4 +50,4 @@ def connect(
         server_clock=clock,
         on_request=on_request,
     )
-    return Exchange(transport, findings=findings, now=now or (lambda: datetime.now(UTC)))
+    return Exchange(transport, findings=findings, now=now or (lambda: datetime.now(UTC)), journal=journal)

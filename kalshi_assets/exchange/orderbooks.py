@@ -42,11 +42,19 @@ def orderbook_table(body: dict[str, Any], received_at: datetime) -> pa.Table:
         raise MalformedResponse("The response has no list 'orderbooks'.")
     tables = [ORDERBOOKS.empty_table()]
     for entry in books:
-        ticker, book = (entry.get("ticker"), entry.get("orderbook_fp")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(ticker, str) or not isinstance(book, dict):
-            raise MalformedResponse("An order book has no 'ticker' or no 'orderbook_fp'.")
-        tables += [_side(ticker, side, book.get(key), received_at) for side, key in _SIDES]
+        ticker = entry.get("ticker") if isinstance(entry, dict) else None
+        if not isinstance(ticker, str):
+            raise MalformedResponse("An order book has no 'ticker'.")
+        tables.append(single_orderbook_table(entry, ticker, received_at))
     return pa.concat_tables(tables).combine_chunks()
+
+
+def single_orderbook_table(body: dict[str, Any], ticker: str, received_at: datetime) -> pa.Table:
+    """The book of one market, from a response of ``/markets/{ticker}/orderbook``; rows as of ``orderbook_table``."""
+    book = body.get("orderbook_fp")
+    if not isinstance(book, dict):
+        raise MalformedResponse(f"The order book of {ticker[:80]} has no 'orderbook_fp'.")
+    return pa.concat_tables([_side(ticker, side, book.get(key), received_at) for side, key in _SIDES]).combine_chunks()
 
 
 def _side(ticker: str, side: str, levels: Any, received_at: datetime) -> pa.Table:

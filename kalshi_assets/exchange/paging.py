@@ -9,6 +9,7 @@ from typing import Any
 from kalshi_assets.errors import MalformedResponse
 from kalshi_assets.exchange.record import canonical_json
 
+ASK_AGAIN = 2
 _MOST_PAGES = 100_000
 
 
@@ -32,53 +33,77 @@ def pages(
     rows_key: str,
     *,
     endpoint: str,
-    cursor: str | None = None,
     on_page: Callable[[Page], None] | None = None,
 ) -> Iterator[Page]:
     """Yield every page until the cursor is empty, absent or null.
 
     The exchange answers a cursor that it does not know with its first page, so an
-    endless walk looks like progress. A cursor that comes back, or a page that
-    begins with the row another page began with, therefore ends it with an error.
+    endless walk looks like progress. A page that gives a cursor which was given before,
+    or begins with the row another page began with, was served twice: it is asked for
+    again, ``ASK_AGAIN`` times at most, and then the listing counts as looping.
+
+    Single rows may come on two pages, because a listing is no snapshot: that is no loop,
+    and telling such twins by their key is the reader's work.
 
     Args:
         fetch: the response body for a cursor (None for the first page).
         rows_key: where the rows are in the body; null is an empty page, absence an error.
         endpoint: named in errors.
-        cursor: where to resume.
-        on_page: called with each page before it is yielded, for checkpoints.
+        on_page: called with each page once it is known to be one, before it is yielded.
 
     Raises:
         MalformedResponse: the listing loops, or a body is not a page.
     """
-    seen_cursors: set[str | None] = {cursor}
-    seen_openings: set[str] = set()
+    cursor: str | None = None
+    walked = _Walked()
     for number in range(1, _MOST_PAGES + 1):
-        body = fetch(cursor)
-        # An absent key is a changed shape and must not pass for an empty listing; null is an empty list.
-        rows = body.get(rows_key, "absent")
-        if rows is None:
-            rows = []
-        if not isinstance(rows, list):
-            raise MalformedResponse(f"{endpoint}: page {number} has no list {rows_key!r}.")
-        following = body.get("cursor")
-        if following is not None and not isinstance(following, str):
-            raise MalformedResponse(f"{endpoint}: the cursor of page {number} is not a text.")
-        if rows:
-            opening = canonical_json(rows[0])
-            if opening in seen_openings:
-                raise MalformedResponse(
-                    f"{endpoint}: page {number} begins with the same row as an earlier page; the listing loops."
-                )
-            seen_openings.add(opening)
-        if following and following in seen_cursors:
-            raise MalformedResponse(f"{endpoint}: the cursor of page {number} was given before; the listing loops.")
-        page = Page(number, rows, following or None)
+        for _ in range(1 + ASK_AGAIN):
+            page = _page(fetch(cursor), rows_key, number, endpoint)
+            repeats = walked.repeats(page)
+            if repeats is None:
+                break
+        else:
+            raise MalformedResponse(f"{endpoint}: {repeats}, also when asked again; the listing loops.")
+        walked.add(page)
         if on_page is not None:
             on_page(page)
         yield page
-        if not following:
+        if page.cursor is None:
             return
-        seen_cursors.add(following)
-        cursor = following
+        cursor = page.cursor
     raise MalformedResponse(f"{endpoint}: more than {_MOST_PAGES} pages; the listing has no end.")
+
+
+def _page(body: dict[str, Any], rows_key: str, number: int, endpoint: str) -> Page:
+    # An absent key is a changed shape and must not pass for an empty listing; null is an empty list.
+    rows = body.get(rows_key, "absent")
+    if rows is None:
+        rows = []
+    if not isinstance(rows, list):
+        raise MalformedResponse(f"{endpoint}: page {number} has no list {rows_key!r}.")
+    cursor = body.get("cursor")
+    if cursor is not None and not isinstance(cursor, str):
+        raise MalformedResponse(f"{endpoint}: the cursor of page {number} is not a text.")
+    return Page(number, rows, cursor or None)
+
+
+class _Walked:
+    """The cursors and first rows of the pages so far."""
+
+    def __init__(self) -> None:
+        self._cursors: set[str] = set()
+        self._openings: set[str] = set()
+
+    def repeats(self, page: Page) -> str | None:
+        """In words, how the page repeats an earlier one; None where it does not."""
+        if page.rows and canonical_json(page.rows[0]) in self._openings:
+            return f"page {page.number} begins with the same row as an earlier page"
+        if page.cursor in self._cursors:
+            return f"the cursor of page {page.number} was given before"
+        return None
+
+    def add(self, page: Page) -> None:
+        if page.rows:
+            self._openings.add(canonical_json(page.rows[0]))
+        if page.cursor is not None:
+            self._cursors.add(page.cursor)

@@ -15,7 +15,7 @@ from kalshi_assets.exchange.findings import Findings
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_LARGEST = Decimal(10) ** 15
+_LONGEST_NUMBER = 15  # digits before the point
 
 
 def read_time(value: Any) -> datetime:
@@ -36,7 +36,8 @@ def read_decimal(value: Any) -> Decimal:
     if not is_number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise ValueError("is not a decimal number")
     number = Decimal(value)
-    if not number.is_finite() or abs(number) >= _LARGEST:
+    # Not abs(): it rounds in the context, and a huge exponent overflows there.
+    if not number.is_finite() or number.adjusted() >= _LONGEST_NUMBER:
         raise ValueError("is not a number in range")
     return number
 

@@ -62,33 +62,65 @@ def can_batch(ticker: str) -> bool:
 
 
 def windows(start: datetime, end: datetime, period_minutes: int, cap: int) -> list[Window]:
-    """Cover [start, end) with windows of at most ``cap`` candles each.
+    """Cover [start, end) with the fewest windows of at most ``cap`` candles each.
 
-    The exchange counts the requested range, both ends included, so a window spans
-    one period less than the cap. Neighbours share their boundary second.
+    The exchange counts the requested range over the period, not the candles that are
+    there. Windows are of equal length, so that none is at the cap where it need not be.
+    Neighbours share their boundary second, because both ends of a window are included.
 
     Raises:
         UsageError: a time without zone, an empty range, or a period that the exchange does not have.
+    """
+    start_s, end_s, period_s = asked_seconds(start, end, period_minutes)
+    count = _windows(end_s - start_s, period_s, cap)
+    periods = ceil((end_s - start_s) / period_s)
+    step = ceil(periods / count) * period_s
+    return [Window(s, min(s + step, end_s)) for s in range(start_s, end_s, step)]
+
+
+def batch_sizes(markets: int, start: datetime, end: datetime, period_minutes: int) -> list[int]:
+    """Tickers per batch, largest batch first, that make the fewest requests for the whole job.
+
+    One request carries at most 100 tickers and 10,000 candles over all of them, so a batch
+    of n tickers takes windows of 10,000 // n periods. The sizes are the best of all ways to
+    split the markets into batches that are asked for window by window; of equally good ways
+    the one with fewest batches. (Tickers are not regrouped between windows: an answer then
+    tells at once which market has left the live tier, and the market is fetched whole.)
+
+    Raises:
+        UsageError: as of ``windows``.
+    """
+    start_s, end_s, period_s = asked_seconds(start, end, period_minutes)
+    largest = min(BATCH_TICKERS, max(1, markets))
+    requests = {n: _windows(end_s - start_s, period_s, BATCH_CAP // n) for n in range(1, largest + 1)}
+    # best[m]: requests, batches and size of the last batch for m markets.
+    best: list[tuple[int, int, int]] = [(0, 0, 0)]
+    for m in range(1, markets + 1):
+        sizes = range(1, min(largest, m) + 1)
+        best.append(min((best[m - n][0] + requests[n], best[m - n][1] + 1, n) for n in sizes))
+    sizes_found: list[int] = []
+    while markets:
+        sizes_found.append(best[markets][2])
+        markets -= sizes_found[-1]
+    return sorted(sizes_found, reverse=True)
+
+
+def asked_seconds(start: datetime, end: datetime, period_minutes: int) -> tuple[int, int, int]:
+    """First and last Unix second of a request that covers [start, end), and the seconds in a period.
+
+    Raises:
+        UsageError: as of ``windows``.
     """
     if period_minutes not in PERIODS_MIN:
         raise UsageError(f"A candle lasts 1, 60 or 1440 minutes, not {period_minutes}.")
     start_s, end_s = unix_floor(start), unix_ceil(end)
     if end <= start:
         raise UsageError(f"The range from {start.isoformat()} to {end.isoformat()} is empty.")
-    step = max(1, cap - 1) * period_minutes * 60
-    starts = range(start_s, end_s, step)
-    return [Window(s, min(s + step, end_s)) for s in starts]
+    return start_s, end_s, period_minutes * 60
 
 
-def batch_size(markets: int, start: datetime, end: datetime, period_minutes: int) -> int:
-    """Tickers per batch request that make the fewest requests for the whole job."""
-    periods = max(1, ceil((end - start).total_seconds() / (period_minutes * 60)))
-
-    def requests(size: int) -> int:
-        return ceil(markets / size) * ceil(periods / max(1, BATCH_CAP // size - 1))
-
-    largest = max(1, min(BATCH_TICKERS, markets))
-    return min(range(1, largest + 1), key=lambda size: (requests(size), -size))
+def _windows(span_s: int, period_s: int, cap: int) -> int:
+    return ceil(span_s / (max(1, cap) * period_s))
 
 
 def trade_spans(start: datetime, end: datetime, cutoff: Cutoff) -> Iterator[tuple[Tier, Window]]:

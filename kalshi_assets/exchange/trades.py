@@ -1,8 +1,17 @@
-"""Trade bodies as one Arrow table in the exchange's order; which endpoint to ask does not belong here."""
+"""Trade bodies as one Arrow table in one canonical order; which endpoint to ask does not belong here.
+
+The exchange stamps trades to the microsecond, and a taker who sweeps several levels
+leaves several trades in one. It does not document an order inside such a tie. In the
+recorded archive the prices inside ties go up and down equally often (no-takers: 393 times
+down and 365 up; yes-takers: 370 up and 364 down), so the listing's order carries nothing,
+and it changes when pages are repeated. The order here is a rule instead: a yes-taker's
+sweep walks up the yes price, a no-taker's walks down, yes-takers come before no-takers and
+those before unknown ones, and the id decides what is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -31,40 +40,43 @@ TRADES = pa.schema(
 
 _TIES = 1000  # room for trades at one microsecond of one market
 _SIDE_OF_BOOK = {"bid": "yes", "ask": "no"}
+# What a trade cannot change; the rest of a body may be left out by one tier.
+_FIXED = ("ticker", "ts", "yes_price_usd", "count_contracts")
+_MAY_BE_ABSENT = ("taker_side", "no_price_usd", "is_block_trade")
 
 
-def trade_table(newest_first: Sequence[Any], findings: Findings | None = None) -> pa.Table:
+def trade_table(bodies: Sequence[Any], findings: Findings | None = None) -> pa.Table:
     """The trades of one market.
 
     Args:
-        newest_first: trade bodies of all pages, in the order received; the same trade may come twice.
+        bodies: trade bodies of all pages, in any order; the same trade may come twice.
         findings: where unknown sides and prices that do not sum to one are counted.
 
     Returns:
-        One row per trade, oldest first. ``sequence`` is the time in microseconds times 1000 plus
-        the rank among the trades of that microsecond: it ascends in the exchange's order and
-        does not depend on where the pulled window begins. ``taker_side`` is null where the body
-        does not say.
+        One row per trade, oldest first, in the canonical order of this module. ``sequence`` is
+        the time in microseconds times 1000 plus the rank among the trades of that microsecond:
+        it does not depend on the pages nor on where the pulled window begins. ``taker_side`` is
+        null where the body does not say.
 
     Raises:
-        MalformedResponse: a body lacks a field that is always sent, or holds one of the wrong kind.
+        MalformedResponse: a body lacks a field that is always sent, or holds one of the wrong kind;
+            two bodies of one trade differ; or another market's trade is among them.
     """
-    rows = list(reversed(newest_first))
-    if not rows:
+    if not bodies:
         return TRADES.empty_table()
-    if not all(isinstance(r, dict) for r in rows):
+    if not all(isinstance(r, dict) for r in bodies):
         raise MalformedResponse("A trade is not an object.")
     table = pa.table(
         {
-            "trade_id": _required(rows, "trade_id"),
-            "ticker": _required(rows, "ticker"),
-            "sequence": pa.nulls(len(rows), INT),
-            "ts": time_column([r.get("created_time") for r in rows], "created_time of a trade"),
-            "yes_price_usd": _price(rows, "yes_price_dollars"),
-            "no_price_usd": price_column([r.get("no_price_dollars") for r in rows], "no_price_dollars of a trade"),
-            "count_contracts": _count(rows),
-            "taker_side": text_column([_taker_side(r, findings) for r in rows], "taker_side of a trade"),
-            "is_block_trade": pa.array([_flag(r) for r in rows], BOOL),
+            "trade_id": _required(bodies, "trade_id"),
+            "ticker": _required(bodies, "ticker"),
+            "sequence": pa.nulls(len(bodies), INT),
+            "ts": time_column([r.get("created_time") for r in bodies], "created_time of a trade"),
+            "yes_price_usd": _price(bodies, "yes_price_dollars"),
+            "no_price_usd": price_column([r.get("no_price_dollars") for r in bodies], "no_price_dollars of a trade"),
+            "count_contracts": _count(bodies),
+            "taker_side": text_column([_taker_side(r, findings) for r in bodies], "taker_side of a trade"),
+            "is_block_trade": pa.array([_flag(r) for r in bodies], BOOL),
         },
         schema=TRADES,
     )
@@ -72,22 +84,58 @@ def trade_table(newest_first: Sequence[Any], findings: Findings | None = None) -
     return _in_order(table)
 
 
+def merge_trades(tables: Iterable[pa.Table]) -> pa.Table:
+    """The trades of several tables of one market as one table, each once and ranked anew.
+
+    Raises:
+        MalformedResponse: as of ``trade_table``.
+    """
+    merged = pa.concat_tables([TRADES.empty_table(), *tables])
+    return _in_order(merged) if merged.num_rows else merged
+
+
 def _in_order(table: pa.Table) -> pa.Table:
-    ids = table["trade_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    # The first of two equal ids in exchange order is kept; np.unique returns first positions.
-    table = table.take(pa.array(np.sort(np.unique(ids, return_index=True)[1])))
+    table = _without_twins(table)
     if pc.count_distinct(table["ticker"]).as_py() > 1:
         raise MalformedResponse("The trades of one market came mixed with another market's.")
     ts = table["ts"].combine_chunks().cast(INT).to_numpy(zero_copy_only=False)
-    order = np.argsort(ts, kind="stable")
-    ts = ts[order]
+    is_yes, is_no = (pc.fill_null(pc.equal(table["taker_side"], side), False) for side in ("yes", "no"))
+    side = pc.if_else(is_yes, 0, pc.if_else(is_no, 1, 2))
+    price = table["yes_price_usd"]
+    walked = pc.if_else(is_yes, price, pc.if_else(is_no, pc.negate(price), pa.scalar(Decimal(0), PRICE)))
+    order = pc.sort_indices(
+        pa.table({"ts": ts, "side": side, "walked": walked, "trade_id": table["trade_id"]}),
+        sort_keys=[(key, "ascending") for key in ("ts", "side", "walked", "trade_id")],
+    )
+    ts = ts[order.to_numpy()]
     starts = np.flatnonzero(np.r_[True, ts[1:] != ts[:-1]])
     rank = np.arange(len(ts)) - np.repeat(starts, np.diff(np.r_[starts, len(ts)]))
     if rank.max() >= _TIES:
         raise MalformedResponse(f"More than {_TIES} trades of {table['ticker'][0].as_py()} at one microsecond.")
-    ordered = table.take(pa.array(order))
     position = TRADES.get_field_index("sequence")
-    return ordered.set_column(position, TRADES.field(position), pa.array(ts * _TIES + rank, INT)).combine_chunks()
+    ranked = table.take(order).set_column(position, TRADES.field(position), pa.array(ts * _TIES + rank, INT))
+    return ranked.combine_chunks()
+
+
+def _without_twins(table: pa.Table) -> pa.Table:
+    """One row per id; of twins the one that says most, whatever order they came in."""
+    if pc.count_distinct(table["trade_id"]).as_py() == table.num_rows:
+        return table
+    # Nulls sort last, so a body that leaves a field out loses to one that has it.
+    keys = ("trade_id", *_MAY_BE_ABSENT)
+    table = table.sort_by([(key, "ascending") for key in keys]).combine_chunks()
+    former, latter = table.slice(0, table.num_rows - 1), table.slice(1)
+    twins = pc.equal(former["trade_id"], latter["trade_id"])
+    for column in _FIXED:
+        contradictory = pc.and_(twins, pc.not_equal(former[column], latter[column]))
+        if pc.any(contradictory).as_py():
+            trade_id = former["trade_id"].filter(contradictory)[0].as_py()
+            raise MalformedResponse(
+                f"The trade {trade_id[:80]} came twice and its {column} differs; a trade does not change, "
+                "so one of the two bodies is damaged: ask again."
+            )
+    first = pa.chunked_array([pa.array([True]), *pc.invert(twins).chunks])
+    return table.filter(first)
 
 
 def _required(rows: Sequence[dict[str, Any]], key: str) -> Any:

@@ -16,6 +16,7 @@ import urllib3
 Clock = Callable[[], float]
 
 _CHUNK = 1 << 16
+_LARGEST_BODY = 1 << 28  # the longest listing is a hundredth of it; a compressed bomb is not
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -67,8 +68,12 @@ def send(
             request, timeout=(connect_timeout_s, read_timeout_s), allow_redirects=False, **settings
         ) as response:
             parts: list[bytes] = []
+            received = 0
             while part := response.raw.read1(_CHUNK, decode_content=True):
                 parts.append(part)
+                received += len(part)
+                if received > _LARGEST_BODY:
+                    return NoAnswer("the body was larger than 256 MB")
                 if clock() > deadline:
                     return NoAnswer("the body was still arriving when the time budget ended")
             return Answer(response.status_code, response.headers, b"".join(parts))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 _TOLERANCE = 1e-6  # tokens; below it a shortfall is rounding of the clock, not a debt
+_LONGEST_NAP_S = 0.25  # a budget that grows meanwhile is noticed by then
 
 
 class TokenBucket:
@@ -63,7 +64,7 @@ class TokenBucket:
             return
         with self._turn:
             while (wait := self._take(cost)) > 0:
-                self._sleep(wait)
+                self._sleep(min(wait, _LONGEST_NAP_S))
 
     def reconfigure(self, rate: float, capacity: float) -> None:
         """Go on with another budget; what was saved up stays, up to the new capacity."""

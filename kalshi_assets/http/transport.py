@@ -157,7 +157,13 @@ class Transport:
         return self._authorize is not None
 
     def get_json(
-        self, path: str, params: Params | None = None, *, signed: bool = False, accepts: Accepts | None = None
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        signed: bool = False,
+        accepts: Accepts | None = None,
+        keep: Callable[[bytes], object] | None = None,
     ) -> dict[str, Any]:
         """The JSON object at a path, numbers with a fraction as ``Decimal``.
 
@@ -166,6 +172,7 @@ class Transport:
             params: query; None values are left out, sequences repeat the parameter.
             signed: send the headers of ``authorize``.
             accepts: says of a status other than 200 and its object whether that is an answer all the same.
+            keep: given the body as received, once it is known to be an object.
 
         Raises:
             Unreachable: no usable answer within the attempts and the time budget.
@@ -189,6 +196,8 @@ class Transport:
             spent_s += elapsed_s
             if not isinstance(result, _Fault):
                 self._record(path, attempt, answer, elapsed_s, "ok")
+                if keep is not None and isinstance(answer, Answer):
+                    keep(answer.body)
                 return result
             if result.expired_timestamp and signed and not resynced:
                 resynced = True
@@ -230,8 +239,9 @@ class Transport:
         status = answer.status
         if isinstance(body, dict) and (status == 200 or (accepts is not None and accepts(status, body))):
             return body
-        if status == 200:
-            return _Fault(f"the body {body}", status, malformed=True)
+        if status < 300:
+            words = body if isinstance(body, str) else "is no answer to a question"
+            return _Fault(f"the body {words}", status, malformed=True)
         refusal = parse_refusal(body, self._secret_params.values())
         if status == 429 or status >= 500:
             said = f" ({refusal.words})" if refusal.words else ""
@@ -250,7 +260,8 @@ class Transport:
         words = fault.words
         if fault.malformed:
             return MalformedResponse(
-                f"{what} was answered 200, but {words}, after {tried}; check that the base URL is the service's."
+                f"{what} was answered {fault.status}, but {words}, after {tried}; "
+                "check that the base URL is the service's."
             )
         if fault.refused:
             return Unreachable(f"{what}: {words} ({tried}); check that the server runs and that the base URL is right.")
@@ -298,8 +309,13 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """No redirect is followed: otherwise the library reads its body itself, without our deadline."""
+
+
 def _new_session(*, trust_env: bool) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     # A proxy of the environment must not come between us and a server on this machine.
     session.trust_env = trust_env
     # Without a callable here requests would add credentials from the user's netrc file.

@@ -18,6 +18,7 @@ from kalshi_assets.core.horizons import SNAPSHOTS
 from kalshi_assets.core.tables import MOMENTS, QUANTILES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.snapshots import published
 
 _QUALITY = (
     "quality_score", "quality_low", "quality_flags", "hard_gate_failed", "gate_reason", "n_contracts", "n_live",
@@ -26,23 +27,27 @@ _QUALITY = (
 )  # fmt: skip
 
 
-def distribution_at(lake: Lake, event_ticker: str, as_of: datetime, *, tail_policy: str = "step") -> dict[str, Any]:
+def distribution_at(
+    lake: Lake, event_ticker: str, as_of: datetime, *, tail_policy: str = "step", snapshot: str | None = None
+) -> dict[str, Any]:
     """The distribution of an event from what was known at a time.
 
     Args:
-        lake: the store.
+        lake: the store; what it holds beyond the newest lake snapshot is not seen.
         event_ticker: the exchange's event, with or without the series' KX prefix.
         as_of: timezone-aware instant.
         tail_policy: ``step``, ``hazard`` or ``truncate``.
+        snapshot: id of a lake snapshot to read instead of the newest one.
 
     Returns:
         A JSON-ready mapping: moments, quantiles, pmf, bands, quality, rungs; numbers are None where a gate failed.
 
     Raises:
-        UsageError: for an unknown event or a naive time.
+        UsageError: for an unknown event or snapshot, or a naive time.
     """
     if as_of.tzinfo is None:
         raise UsageError(f"The time {as_of.isoformat()} has no time zone: add one, for example a trailing Z.")
+    lake = published(lake, snapshot)
     event = _find_event(lake, event_ticker)
     dates, series = [event["event_date"]], [event["series_ticker"]]
     built = build_distributions(

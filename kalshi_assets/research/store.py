@@ -1,6 +1,7 @@
 """A notebook's door to the lake: everything that it can reach was known at one time.
 
-Reading only; nothing here writes, and there is no way past the as-of time.
+Reading only; nothing here writes, and there is no way past the as-of time. The door
+stays at one lake snapshot, so that two questions are asked of the same data.
 """
 
 from __future__ import annotations
@@ -9,29 +10,56 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.settings import Settings
 from kalshi_assets.store.lake import Lake
-from kalshi_assets.store.sql import query
+from kalshi_assets.store.opening import open_lake
+from kalshi_assets.store.snapshots import load_snapshot, newest_snapshot
+from kalshi_assets.store.sql import open_connection, query
 
 
 class ReadStore:
-    """The lake as it could have been known at one time.
+    """The lake as it could have been known at one time, and as one lake snapshot names it.
 
-    Attributes:
-        as_of: the time, UTC; None for everything known by now.
+    Args:
+        lake: the lake.
+        as_of: timezone-aware; None for everything known by now.
+        snapshot: id of the lake snapshot, or a start of it; None for the newest when this is made.
+
+    Raises:
+        UsageError: no such snapshot.
     """
 
-    def __init__(self, lake: Lake, as_of: datetime | None) -> None:
-        self._lake = lake
-        self.as_of = as_of
+    def __init__(self, lake: Lake, as_of: datetime | None, snapshot: str | None = None) -> None:
+        record = newest_snapshot(lake) if snapshot is None else load_snapshot(lake, snapshot)
+        self._lake = lake if record is None else lake.at(record.versions)
+        self._as_of = as_of
+        self._snapshot = None if record is None else record.snapshot_id
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The time, UTC; None for everything known by now."""
+        return self._as_of
+
+    @property
+    def snapshot(self) -> str | None:
+        """The lake snapshot that is read; None where none was ever recorded."""
+        return self._snapshot
 
     def sql(self, text: str) -> pa.Table:
         """Run one read-only query over the tables, cut at ``as_of``."""
-        return query(self._lake, text, as_of=self.as_of)
+        return query(self._lake, text, as_of=self._as_of)
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection on which every table is a view, cut at ``as_of``, for relations and work of one's own.
+
+        It reaches no file, network or variable of the caller; close it when done.
+        """
+        return open_connection(self._lake, as_of=self._as_of)
 
     def table(self, name: str, *, event_dates: Sequence[date] | None = None) -> pa.Table:
         """One table, cut at ``as_of``.
@@ -41,19 +69,21 @@ class ReadStore:
         """
         if name not in TABLES:
             raise UsageError(f"There is no table {name}: the lake has {', '.join(TABLES)}.")
-        return self._lake.read(name, as_of=self.as_of, event_dates=event_dates)
+        return self._lake.read(name, as_of=self._as_of, event_dates=event_dates)
 
 
-def open_store(as_of: datetime | None = None, *, home: Path | None = None) -> ReadStore:
+def open_store(as_of: datetime | None = None, *, snapshot: str | None = None, home: Path | None = None) -> ReadStore:
     """Open a home's lake as it could have been known at a time.
 
     Args:
         as_of: timezone-aware; None means now.
+        snapshot: id of a lake snapshot (table ``lake_snapshots``), or 6 or more first characters of it;
+            None for the newest.
         home: the home; the environment's when None.
 
     Raises:
-        UsageError: for a naive time.
+        UsageError: for a naive time, or where there is no such snapshot.
     """
     if as_of is not None and as_of.tzinfo is None:
         raise UsageError(f"The time {as_of.isoformat()} has no time zone: say which, for example {as_of.isoformat()}Z.")
-    return ReadStore(Lake(Settings.from_environment(home=home).lake), as_of)
+    return ReadStore(open_lake(Settings.from_environment(home=home)), as_of, snapshot)

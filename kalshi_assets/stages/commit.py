@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import wraps
 from importlib.metadata import version
+from typing import Concatenate, ParamSpec
 
 import pyarrow as pa
 
@@ -14,8 +17,23 @@ from kalshi_assets.core.tables import TABLES
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import GATES, OUTPUTS, data_hashes, record_evidence
 from kalshi_assets.store.snapshots import record_snapshot
+from kalshi_assets.store.transactions import transaction
 
 Gate = Callable[[Mapping[str, pa.Table], Sequence[date]], Sequence[GateResult]]
+_Arguments = ParamSpec("_Arguments")
+
+
+def whole(
+    stage: Callable[Concatenate[StageContext, _Arguments], StageResult],
+) -> Callable[Concatenate[StageContext, _Arguments], StageResult]:
+    """Make a stage one transaction: others see all that it wrote, or nothing of it."""
+
+    @wraps(stage)
+    def held(context: StageContext, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> StageResult:
+        with transaction(context.lake, context.run_id):
+            return stage(context, *args, **kwargs)
+
+    return held
 
 
 def code_version() -> str:
@@ -55,6 +73,8 @@ def finish(
     record_evidence(
         context.lake, stage, results, run_id=context.run_id, hashes=data_hashes(context.lake, stage, ordered)
     )
+    _log(context, stage, written=sum(changed.values()), failed=sum(not r.passed for r in results), notes=notes)
+    # Last of all: from here on readers see what the stage wrote.
     snapshot = record_snapshot(
         context.lake,
         stage=stage,
@@ -62,7 +82,6 @@ def finish(
         code_version=code_version(),
         config_hash=context.strategy.config_hash,
     )
-    _log(context, stage, written=sum(changed.values()), failed=sum(not r.passed for r in results), notes=notes)
     return StageResult(
         stage=stage,
         dates=ordered,
@@ -82,6 +101,7 @@ def _vacated(check: str, day: date) -> GateResult:
 def _log(context: StageContext, stage: str, *, written: int, failed: int, notes: Sequence[str]) -> None:
     """One line in the ingest log: what the run did, which is no content of the data."""
     moment = context.now()
+    found = [f"{f.endpoint}: {f.kind} {f.field} ({f.count})" for f in context.findings()]
     row = {
         "stage": stage,
         "endpoint": "all",
@@ -90,6 +110,7 @@ def _log(context: StageContext, stage: str, *, written: int, failed: int, notes:
         "requests": context.requests(),
         "rows": written,
         "errors": failed,
+        "findings_json": json.dumps(found) if found else None,
         "notes": " ".join(notes) or None,
     }
     rows = pa.Table.from_pylist([row], schema=TABLES["ingest_log"].schema)

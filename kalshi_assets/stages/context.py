@@ -5,7 +5,7 @@ No stage logic: the two records and the progress protocol only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -13,7 +13,9 @@ from typing import Protocol
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.exchange.client import Exchange
+from kalshi_assets.exchange.findings import Finding
 from kalshi_assets.stages.listing import Catalog
+from kalshi_assets.store.journal import DownloadJournal
 from kalshi_assets.store.lake import Lake
 
 
@@ -43,6 +45,8 @@ class StageContext:
         catalog: what the sources say of some series, fetched once a run.
         simulated: whether any price in the lake is simulated.
         requests: how many requests the run has sent so far.
+        findings: what the exchange sent beyond its documentation so far.
+        journal: keeps what was received until it is committed; None keeps nothing.
         strategy: what walk-forward and verdict evaluate.
         progress: where progress is reported.
         now: the clock.
@@ -54,6 +58,8 @@ class StageContext:
     catalog: Callable[[tuple[str, ...]], Catalog]
     simulated: Callable[[], bool]
     requests: Callable[[], int] = int
+    findings: Callable[[], Sequence[Finding]] = tuple
+    journal: DownloadJournal | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     progress: Progress = silent
     now: Callable[[], datetime] = _utc_now

@@ -10,7 +10,7 @@ import pyarrow as pa
 from kalshi_assets.core.contracts import resolve_specs
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_specs_resolved
-from kalshi_assets.stages.commit import Gate, finish
+from kalshi_assets.stages.commit import Gate, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
 from kalshi_assets.store.lake import Lake, Scope
@@ -18,6 +18,7 @@ from kalshi_assets.store.lake import Lake, Scope
 STAGE = "contracts"
 
 
+@whole
 def contracts(context: StageContext, scope: Scope) -> StageResult:
     """Resolve the contracts of the scope into specs, versioned by their content.
 

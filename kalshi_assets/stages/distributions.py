@@ -11,7 +11,7 @@ from kalshi_assets.core.distribution import DistributionConfig, build_distributi
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_distribution_laws
 from kalshi_assets.core.horizons import snapshot_grid
-from kalshi_assets.stages.commit import finish
+from kalshi_assets.stages.commit import finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
 from kalshi_assets.store.lake import Scope
@@ -19,6 +19,7 @@ from kalshi_assets.store.lake import Scope
 STAGE = "distributions"
 
 
+@whole
 def distributions(context: StageContext, scope: Scope, config: DistributionConfig | None = None) -> StageResult:
     """Build the distributions and their rungs for the scope.
 

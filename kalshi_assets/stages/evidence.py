@@ -22,7 +22,7 @@ from kalshi_assets.errors import GateError
 from kalshi_assets.store.lake import Lake
 
 # Raise it whenever a rule in core.gates changes: evidence from older rules is no evidence.
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 
 OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "market_catalog": ("events", "contracts"),
@@ -37,7 +37,7 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
 GATES: Mapping[str, tuple[str, ...]] = {
     "market_catalog": ("schema_and_keys", "catalog_complete"),
     "contracts": ("schema_and_keys", "specs_resolved"),
-    "quotes": ("schema_and_keys", "quotes_ordered"),
+    "quotes": ("schema_and_keys", "quotes_ordered", "tiers_agree"),
     "distributions": ("schema_and_keys", "distribution_laws"),
     "feature_panel": ("schema_and_keys", "order_of_times"),
     "labels": ("schema_and_keys", "labels_learned_after_release"),

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from kalshi_assets.core.features import feature_panel as build_panel
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_order_of_times
-from kalshi_assets.stages.commit import Gate, finish
+from kalshi_assets.stages.commit import Gate, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
 from kalshi_assets.store.lake import Lake, Scope
@@ -20,6 +20,7 @@ STAGE = "feature_panel"
 NOTHING_KNOWN = "nothing was known of the ladder at any horizon"
 
 
+@whole
 def feature_panel(context: StageContext, scope: Scope) -> StageResult:
     """Build the panel rows of the scope from distributions, quotes, prints and prices as known then.
 

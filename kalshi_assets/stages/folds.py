@@ -10,7 +10,7 @@ import pyarrow as pa
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_no_label_after_test
 from kalshi_assets.core.walk_forward import walk_forward
-from kalshi_assets.stages.commit import Gate, finish
+from kalshi_assets.stages.commit import Gate, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
 from kalshi_assets.store.lake import Lake, Scope
@@ -26,6 +26,7 @@ def history_until(lake: Lake, last: date) -> list[date]:
     return sorted(day for day in held if day <= last)
 
 
+@whole
 def walk_forward_folds(context: StageContext, scope: Scope) -> StageResult:
     """Fold every date of the scope against all history before it.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_labels_learned_after_release
 from kalshi_assets.core.labels import label_table
-from kalshi_assets.stages.commit import finish
+from kalshi_assets.stages.commit import finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import require_evidence
 from kalshi_assets.store.lake import Scope
@@ -18,6 +18,7 @@ from kalshi_assets.store.lake import Scope
 STAGE = "labels"
 
 
+@whole
 def labels(context: StageContext, scope: Scope) -> StageResult:
     """Label the events of the scope: first print, later vintages, settlement, surprise.
 

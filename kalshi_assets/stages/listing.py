@@ -25,12 +25,30 @@ DAILY_REFERENCES = ("DGS2", "DGS10", "SP500", "VIXCLS")
 
 
 @dataclass(frozen=True, slots=True)
+class EventListing:
+    """Which contracts of one event were listed.
+
+    Attributes:
+        tickers: contracts in the listing of the series' markets.
+        named: contracts that the event's own body names, where it nests any; each with whether it is provisional.
+        is_listed: whether the event is in the listing of the series' events.
+    """
+
+    tickers: frozenset[str]
+    named: Mapping[str, bool]
+    is_listed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """All that the sources say of some series, as rows of the tables named.
 
     Attributes:
         series, events, contracts, event_market_map, release_calendar, macro_observations,
-            asset_prices, coverage: content rows of those tables.
+            asset_prices: content rows of those tables; events under the newest mapping of their release.
+        former_events: rows of ``events`` under earlier mappings, filed where the event is now.
+        listings: what was listed, by event; also events without contracts, and contracts without their event.
+        pages: pages of the markets' listing, by series asked for.
         notes: what was missing, for a person.
     """
 
@@ -41,7 +59,9 @@ class Catalog:
     release_calendar: pa.Table
     macro_observations: pa.Table
     asset_prices: pa.Table
-    coverage: pa.Table
+    former_events: pa.Table
+    listings: Mapping[str, EventListing]
+    pages: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
     @property
@@ -61,6 +81,8 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
     entries = _calendar_entries(calendar)
     rows: dict[str, list[dict[str, object]]] = defaultdict(list)
     notes: list[str] = []
+    listings: dict[str, EventListing] = {}
+    pages: dict[str, int] = {}
     for ticker in series:
         record = exchange.series(ticker)
         events, listing = exchange.events(ticker), exchange.markets(ticker)
@@ -72,6 +94,8 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
         known = [m.created_time for m in listing.markets]
         if known:
             rows["series"].append(series_row(record, known_at=min(known), simulated=simulated))
+        pages[ticker] = listing.pages
+        listings |= _event_listings(events, by_event)
         for event in sorted(events, key=lambda e: e.event_ticker):
             markets = sorted(by_event.pop(event.event_ticker, ()), key=lambda m: m.ticker)
             if not markets:
@@ -81,15 +105,16 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
         notes += [f"{e}: {len(m)} contracts belong to no listed event." for e, m in sorted(by_event.items())]
     if not rows["events"]:
         raise UsageError(f"No event of {', '.join(series) or 'any series'} lists a contract: choose others (--series).")
-    tables = {
-        name: table_of(name, rows[name]) for name in ("series", "events", "contracts", "event_market_map", "coverage")
-    }
+    tables = {name: table_of(name, rows[name]) for name in ("series", "events", "contracts", "event_market_map")}
     prices = macro.daily(DAILY_REFERENCES, *_span(tables["events"]))
     return Catalog(
         **tables,
         release_calendar=calendar,
         macro_observations=macro.observations(series),
         asset_prices=prices,
+        former_events=table_of("events", rows["former_events"]),
+        listings=listings,
+        pages=pages,
         notes=tuple(notes),
     )
 
@@ -106,21 +131,33 @@ def _append_event(
         event.series_ticker, min(m.created_time for m in markets), max(m.close_time for m in markets), scheduled
     )
     newest = mappings[-1]
-    row = event_row(event, markets, period, newest)
-    rows["events"].append(row)
+    *former, present = (event_row(event, markets, period, m, newest.event_date) for m in mappings)
+    rows["events"].append(present)
+    rows["former_events"] += former
     rows["event_market_map"] += mapping_rows(event, period, mappings)
     for market in markets:
         rows["contracts"] += contract_rows(market, event, newest)
-    rows["coverage"].append(
-        {
-            **{k: row[k] for k in ("event_ticker", "series_ticker", "event_date", "ts", "known_at")},
-            "endpoint": "markets",
-            "expected": len(markets),
-            "received": len({m.ticker for m in markets}),
-            "complete": True,
-            "reason": None,
-        }
-    )
+
+
+def _event_listings(
+    events: Sequence[EventRecord], by_event: Mapping[str, Sequence[MarketRecord]]
+) -> dict[str, EventListing]:
+    nested = {e.event_ticker: _nested_contracts(e) for e in events}
+    return {
+        event: EventListing(
+            tickers=frozenset(m.ticker for m in by_event.get(event, ())),
+            named=nested.get(event, {}),
+            is_listed=event in nested,
+        )
+        for event in {*nested, *by_event}
+    }
+
+
+def _nested_contracts(event: EventRecord) -> dict[str, bool]:
+    """The contracts in an event's own body; one without a ticker names none."""
+    bodies = event.raw.get("markets")
+    named = [b for b in bodies if isinstance(b, dict)] if isinstance(bodies, list) else []
+    return {b["ticker"]: b.get("is_provisional") is True for b in named if isinstance(b.get("ticker"), str)}
 
 
 def _calendar_entries(calendar: pa.Table) -> dict[tuple[str, date], list[ScheduledRelease]]:

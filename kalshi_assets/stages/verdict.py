@@ -18,7 +18,7 @@ from kalshi_assets.core.promotion import (
     verdicts_for_dates,
 )
 from kalshi_assets.core.strategy import StrategyConfig
-from kalshi_assets.stages.commit import code_version, finish
+from kalshi_assets.stages.commit import code_version, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import READS, data_hashes, require_evidence
 from kalshi_assets.stages.tail_policies import pnl_under_other_tails
@@ -49,6 +49,7 @@ class Record:
     series: pa.Table
 
 
+@whole
 def promotion_verdict(context: StageContext, scope: Scope) -> StageResult:
     """Judge the strategy for every date of the scope, by what was known at the end of that date.
 

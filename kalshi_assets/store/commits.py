@@ -1,24 +1,28 @@
-"""Delta commits: creating a table, and replacing some of its partitions atomically.
+"""Delta commits: creating a table, and making written files the content of some of its partitions.
 
-The only module that writes through delta-rs. Deciding what to write belongs to ``lake``.
+The only module that writes a log through delta-rs. Deciding what to write belongs to
+``lake``, writing the data files of its tables to ``encoding``.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+import time
 from collections.abc import Mapping, Sequence
-from datetime import date
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction
 
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.store.conform import stored_schema
-from kalshi_assets.store.files import Partition
+from kalshi_assets.store.encoding import NewFile
+from kalshi_assets.store.files import DataFile, Partition
 
-# One contract's minutes of a month: statistics of a row group then tell one ticker and span from another.
-_ROW_GROUP_ROWS = 65_536
-_BATCH_ROWS = 65_536
+# By default a checkpoint deletes log entries of more than 30 days, and with them the versions that
+# lake snapshots name. The property binds other engines, the hook our own commits to older tables.
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+KEEPING_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 def create_table(spec: TableSpec, address: str, options: Mapping[str, str]) -> None:
@@ -28,58 +32,121 @@ def create_table(spec: TableSpec, address: str, options: Mapping[str, str]) -> N
         schema=stored_schema(spec),
         mode="ignore",
         partition_by=list(spec.partition_by) or None,
+        configuration=KEEP_LOG,
         storage_options=dict(options),
     )
+
+
+def commit_files(
+    spec: TableSpec, delta: DeltaTable, added: Sequence[NewFile], removed: Sequence[DataFile], run_id: str
+) -> int:
+    """Exchange data files for others, as the very next version after that of ``delta``.
+
+    The version's number is the lock: whoever comes second is refused, whatever the first one
+    wrote, and may commit the same files again once it knows that its own partitions are as they were.
+
+    Args:
+        spec: the table.
+        delta: the version that the decision rests on.
+        added: files that were written for this commit.
+        removed: files of that version which they replace.
+        run_id: noted in the commit.
+
+    Returns:
+        The new version.
+
+    Raises:
+        CommitFailedError: that version is there already.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    actions: list[AddAction | RemoveAction] = [
+        AddAction(_inside(spec, f.path), f.size, _values(spec, f.partition), now_ms, True, f.statistics) for f in added
+    ]
+    actions += [RemoveAction(_inside(spec, f.path), True, now_ms, f.size, _values(spec, f.partition)) for f in removed]
+    before = delta.version()
+    delta.create_write_transaction(
+        actions,
+        # delta-rs takes removals from us in this mode only; the log says what it is.
+        mode="append",
+        schema=delta.schema(),
+        partition_by=list(spec.partition_by),
+        commit_properties=CommitProperties(
+            custom_metadata={
+                "run_id": run_id,
+                "operationParameters": {"mode": "Overwrite", "partitionBy": json.dumps(spec.partition_by)},
+                "isBlindAppend": False,
+                "readVersion": before,
+            },
+            max_commit_retries=0,
+        ),
+        post_commithook_properties=KEEPING_LOG,
+    )
+    return before + 1
+
+
+def _inside(spec: TableSpec, path: str) -> str:
+    """A path as the table knows it."""
+    return path.removeprefix(f"{spec.name}/")
+
+
+def _values(spec: TableSpec, partition: Partition) -> dict[str, str | None]:
+    return {c: str(v) for c, v in zip(spec.partition_by, partition, strict=True)}
 
 
 def commit_partitions(
     spec: TableSpec, delta: DeltaTable, rows: pa.Table, changed: Sequence[Partition], run_id: str
 ) -> None:
-    """Make ``rows`` the content of the changed partitions, as one version after that of ``delta``.
-
-    Args:
-        spec: the table.
-        delta: the version that the decision rests on.
-        rows: stored columns in file order, only of changed partitions.
-        changed: the partitions to replace; those without rows become empty.
-        run_id: noted in the commit.
+    """Make ``rows`` the whole content of a table without partitions, as the very next version.
 
     Raises:
-        CommitFailedError: another commit touched one of the partitions since that version. For a
-            table without partitions any commit since then counts.
+        CommitFailedError: that version is there already.
     """
-    # delta-rs checks conflicts by predicate. A whole-table overwrite has none and would let a
-    # concurrent first write stand beside ours, so there the next version number itself is the lock.
-    retries = None if spec.partition_by else 0
     write_deltalake(
         delta,
-        rows.to_reader(_BATCH_ROWS),
+        rows,
         mode="overwrite",
-        predicate=_predicate(spec, changed) if spec.partition_by else None,
-        writer_properties=WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_ROW_GROUP_ROWS),
-        commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=retries),
+        commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
+        post_commithook_properties=KEEPING_LOG,
     )
 
 
-def _predicate(spec: TableSpec, partitions: Sequence[Partition]) -> str:
-    """SQL that holds for exactly these partitions; dates that share their series share one IN list."""
-    position = spec.partition_by.index("event_date")
-    dates_of: dict[Partition, list[date]] = defaultdict(list)
-    for partition in partitions:
-        dates_of[partition[:position] + partition[position + 1 :]].append(partition[position])
-    series_of: dict[tuple[date, ...], list[Partition]] = defaultdict(list)
-    for rest, dates in dates_of.items():
-        series_of[tuple(sorted(dates))].append(rest)
-    terms = []
-    for days, rests in series_of.items():
-        term = f"event_date IN ({', '.join(_literal(str(d)) for d in days)})"
-        if len(spec.partition_by) > 1:
-            names = ", ".join(_literal(str(rest[0])) for rest in sorted(rests))
-            term = f"({term} AND series_ticker IN ({names}))"
-        terms.append(term)
-    return " OR ".join(terms)
+def append_rows(delta: DeltaTable, rows: pa.Table, run_id: str) -> None:
+    """Add rows as the very next version after that of ``delta``.
+
+    Raises:
+        CommitFailedError: that version is there already.
+    """
+    write_deltalake(
+        delta,
+        rows,
+        mode="append",
+        commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
+        post_commithook_properties=KEEPING_LOG,
+    )
 
 
-def _literal(text: str) -> str:
-    """A SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
+def restore_version(delta: DeltaTable, version: int, run_id: str) -> None:
+    """Make the content of an earlier version the newest one again.
+
+    Raises:
+        CommitFailedError: another commit came first.
+    """
+    delta.restore(
+        version,
+        commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
+        post_commithook_properties=KEEPING_LOG,
+    )
+
+
+def keep_log(delta: DeltaTable, run_id: str) -> None:
+    """Keep other engines from deleting entries of the table's log, if nothing does yet.
+
+    Raises:
+        CommitFailedError: another commit came first.
+    """
+    if delta.metadata().configuration.get("delta.enableExpiredLogCleanup") != "false":
+        delta.alter.set_table_properties(
+            KEEP_LOG,
+            commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
+            post_commithook_properties=KEEPING_LOG,
+        )

@@ -1,7 +1,7 @@
 """Rows on their way into the lake: made to fit their table's declared schema, or refused.
 
-Types, nulls, time zones, unique keys and canonical order. Reading, comparing
-and committing rows belong to ``lake``; what the values mean belongs to the stages.
+Types, nulls and time zones, a column at a time. Keys and order are ``arrangement``'s;
+reading, comparing and committing rows belong to ``lake``, and what the values mean to the stages.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.ordering import first_duplicate, sort_rows
 from kalshi_assets.core.tables import BOOKKEEPING, TABLES, TIME, TableSpec
 from kalshi_assets.errors import StoreError
+
+_NULL_ROWS = 65_536
 
 
 def spec_of(name: str) -> TableSpec:
@@ -38,7 +39,7 @@ def canonical_columns(spec: TableSpec) -> tuple[str, ...]:
 
 
 def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
-    """Rows with exactly the declared columns and types, in file order: by partition, then ``spec.order``.
+    """Rows with exactly the declared columns and types, in the order given.
 
     Args:
         spec: the table.
@@ -46,7 +47,7 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
 
     Raises:
         StoreError: an unknown or missing column, a type that does not fit without loss, a time
-            without time zone, a null or empty value where one is required, or one key twice.
+            without time zone, or a null where a value is required.
     """
     unknown = [c for c in rows.column_names if c not in spec.schema.names]
     if unknown:
@@ -54,18 +55,13 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
         raise StoreError(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
     if len(set(rows.column_names)) != rows.num_columns:
         raise StoreError(f"Rows for table {spec.name} name a column twice: {rows.column_names}.")
-    table = pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
-    for column in spec.partition_by:
-        values = table.column(column)
-        if pa.types.is_string(values.type) and pc.any(pc.equal(values, "")).as_py():
-            raise StoreError(f"Column {spec.name}.{column} holds an empty text; a partition needs a name.")
-    duplicate = first_duplicate(table, row_key(spec))
-    if duplicate is not None:
-        raise StoreError(
-            f"Rows for table {spec.name} repeat the key {_key_text(spec, table, duplicate)}; give one row a key."
-        )
-    order = (*spec.partition_by, *(c for c in spec.order if c not in spec.partition_by))
-    return sort_rows(table, order)
+    return pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
+
+
+def key_text(spec: TableSpec, rows: pa.Table, row: int) -> str:
+    """The key of one row, for a sentence about it."""
+    known = [c for c in row_key(spec) if c in rows.column_names]
+    return "(" + ", ".join(f"{c}={rows.column(c)[row].as_py()}" for c in known) + ")"
 
 
 def _column(spec: TableSpec, field: pa.Field, rows: pa.Table) -> pa.ChunkedArray:
@@ -73,7 +69,7 @@ def _column(spec: TableSpec, field: pa.Field, rows: pa.Table) -> pa.ChunkedArray
     if field.name not in rows.column_names:
         if not field.nullable:
             raise StoreError(f"Rows for table {spec.name} lack the column {field.name}, which is required.")
-        return pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
+        return _nulls(rows.num_rows, field.type)
     column = rows.column(field.name)
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         raise StoreError(f"Column {where} has times without a time zone; give them in UTC.")
@@ -87,9 +83,15 @@ def _column(spec: TableSpec, field: pa.Field, rows: pa.Table) -> pa.ChunkedArray
     if not field.nullable and column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise StoreError(
-            f"Column {where} is required and is null in row {row}, key {_key_text(spec, rows, row)}; leave the row out."
+            f"Column {where} is required and is null in row {row}, key {key_text(spec, rows, row)}; leave the row out."
         )
     return column
+
+
+def _nulls(n: int, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of nulls whose chunks share one piece of memory."""
+    block = pa.nulls(min(n, _NULL_ROWS), kind)
+    return pa.chunked_array([block] * (n // _NULL_ROWS) + [block.slice(0, n % _NULL_ROWS)], kind)
 
 
 def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
@@ -109,11 +111,6 @@ def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
         or (pa.types.is_timestamp(wanted) and pa.types.is_timestamp(given))
         or (pa.types.is_date32(wanted) and pa.types.is_date(given))
     )
-
-
-def _key_text(spec: TableSpec, rows: pa.Table, row: int) -> str:
-    known = [c for c in row_key(spec) if c in rows.column_names]
-    return "(" + ", ".join(f"{c}={rows.column(c)[row].as_py()}" for c in known) + ")"
 
 
 def _first(error: Exception) -> str:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import Any
 from urllib.parse import unquote
@@ -24,12 +24,15 @@ import pyarrow.parquet as pq
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.errors import StoreError
 from kalshi_assets.store.conform import stored_schema
+from kalshi_assets.store.workers import WORKERS
 
 Partition = tuple[Any, ...]
 
 # parquet-rs cuts text statistics at 64 bytes; a bound that may have been cut is no bound.
-_EXACT_STATISTIC = 64
-_READERS = 4
+EXACT_STATISTIC_BYTES = 64
+# delta-rs cuts the times of the log's statistics to milliseconds, downwards.
+_CUT = timedelta(microseconds=999)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class DataFile:
         partition: values of ``spec.partition_by``; empty for an unpartitioned table.
         size: bytes.
         records: number of rows as the log states it; None where it does not.
-        first_known_at, last_known_at: range of ``known_at``, None where the log does not state it.
+        first_known_at, last_known_at: no row was known before or after, None where the log does not state it.
         key_low, key_high: range of the key's first column, None where it is not known exactly.
     """
 
@@ -67,21 +70,37 @@ def list_files(spec: TableSpec, actions: pa.Table) -> list[DataFile]:
     The log holds paths as URLs: a character escaped in a folder's name is escaped twice there.
     """
     count = actions.num_rows
+    lead = spec.key[0]
 
     def column(name: str) -> list[Any]:
         return actions.column(name).to_pylist() if name in actions.column_names else [None] * count
 
-    lead = spec.key[0]
-    partitions = zip(*(column(f"partition.{c}") for c in spec.partition_by), strict=True)
+    def moments(name: str) -> list[datetime | None]:
+        # Arrow's own conversion of times with a zone takes ten times as long.
+        if name not in actions.column_names:
+            return [None] * count
+        micros = actions.column(name).cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+        return [None if m is None else _EPOCH + timedelta(microseconds=m) for m in micros]
+
+    values = [column(f"partition.{c}") for c in spec.partition_by]
     return [
-        DataFile(f"{spec.name}/{unquote(path)}", partition, size, records, first, last, _exact(low), _exact(high))
+        DataFile(
+            path=f"{spec.name}/{unquote(path)}",
+            partition=partition,
+            size=size,
+            records=records,
+            first_known_at=first,
+            last_known_at=None if last is None else last + _CUT,
+            key_low=_exact(low),
+            key_high=_exact(high),
+        )
         for path, partition, size, records, first, last, low, high in zip(
             column("path"),
-            partitions if spec.partition_by else [()] * count,
+            zip(*values, strict=True) if values else [()] * count,
             column("size_bytes"),
             column("num_records"),
-            column("min.known_at"),
-            column("max.known_at"),
+            moments("min.known_at"),
+            moments("max.known_at"),
             column(f"min.{lead}"),
             column(f"max.{lead}"),
             strict=True,
@@ -116,19 +135,27 @@ def rivals(chosen: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataF
     ]
 
 
+def key_clusters(files: Sequence[DataFile]) -> list[list[DataFile]]:
+    """Groups of files such that no key is in two groups, in the order of the keys."""
+    if any(f.key_low is None or f.key_high is None for f in files):
+        return [list(files)]
+    clusters: list[list[DataFile]] = []
+    reach = ""
+    for f in sorted(files, key=lambda f: (f.key_low or "", f.path)):
+        low, high = f.key_low or "", f.key_high or ""
+        if clusters and low <= reach:
+            clusters[-1].append(f)
+            reach = max(reach, high)
+        else:
+            clusters.append([f])
+            reach = high
+    return clusters
+
+
 def split_by_rivalry(files: Sequence[DataFile]) -> tuple[list[DataFile], list[DataFile]]:
     """Files that share no key with any other file, and the rest."""
-    if any(f.key_low is None or f.key_high is None for f in files):
-        return ([], list(files)) if len(files) > 1 else (list(files), [])
-    ordered = sorted(files, key=lambda f: (f.key_low or "", f.key_high or ""))
-    reach = ["", *accumulate((f.key_high or "" for f in ordered), max)]
-    alone: list[DataFile] = []
-    shared: list[DataFile] = []
-    for i, f in enumerate(ordered):
-        before = i > 0 and reach[i] >= (f.key_low or "")
-        after = i + 1 < len(ordered) and (ordered[i + 1].key_low or "") <= (f.key_high or "")
-        (shared if before or after else alone).append(f)
-    return alone, shared
+    clusters = key_clusters(files)
+    return [f for c in clusters if len(c) == 1 for f in c], [f for c in clusters if len(c) > 1 for f in c]
 
 
 def read_files(
@@ -138,6 +165,7 @@ def read_files(
     *,
     columns: Sequence[str],
     as_of: datetime | None = None,
+    coded: Sequence[str] = (),
 ) -> pa.Table:
     """Rows of the files with ``known_at <= as_of``, in file order.
 
@@ -147,18 +175,24 @@ def read_files(
         files: what to read.
         columns: stored columns wanted, partition columns among them.
         as_of: the cut; None reads every row.
+        coded: text columns that may stay dictionaries, as they are in the file.
 
     Raises:
         StoreError: a file is missing, damaged, or not as the log describes it.
     """
     schema = stored_schema(spec)
-    target = pa.schema([schema.field(c) for c in columns])
+    target = pa.schema(
+        [schema.field(c).with_type(pa.dictionary(pa.int32(), pa.string())) if c in coded else schema.field(c)
+         for c in columns]
+    )  # fmt: skip
     alive = [f for f in files if as_of is None or f.first_known_at is None or f.first_known_at <= as_of]
     if len(alive) > 1:
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(WORKERS) as pool:
             parts = list(pool.map(lambda f: _read(spec, filesystem, f, target, as_of), alive))
     else:
-        parts = [_read(spec, filesystem, f, target, as_of) for f in alive]
+        # A bucket's bytes belong to the interpreter, and an Arrow thread that lets go of them while it ends aborts it.
+        local = isinstance(filesystem, pafs.SubTreeFileSystem)
+        parts = [_read(spec, filesystem, f, target, as_of, threads=local) for f in alive]
     return pa.concat_tables(parts) if parts else target.empty_table()
 
 
@@ -187,32 +221,75 @@ def dataset_of(spec: TableSpec, filesystem: pafs.FileSystem, files: Sequence[Dat
 
 
 def _read(
-    spec: TableSpec, filesystem: pafs.FileSystem, file: DataFile, target: pa.Schema, as_of: datetime | None
+    spec: TableSpec,
+    filesystem: pafs.FileSystem,
+    file: DataFile,
+    target: pa.Schema,
+    as_of: datetime | None,
+    *,
+    threads: bool = False,
 ) -> pa.Table:
     cut = as_of is not None and (file.last_known_at is None or file.last_known_at > as_of)
     in_file = [c for c in target.names if c not in spec.partition_by]
     wanted = [*in_file, *(("known_at",) if cut and "known_at" not in in_file else ())]
+    coded = [c for c in in_file if pa.types.is_dictionary(target.field(c).type)]
     try:
         with filesystem.open_input_file(file.path) as source:
-            parquet = pq.ParquetFile(source)
-            table = parquet.read(columns=wanted, use_threads=False)
-            count = parquet.metadata.num_rows
+            table = open_as_logged(spec, file, source, wanted, coded).read(columns=wanted, use_threads=threads)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"The data file {file.path} of table {spec.name} cannot be read: {str(error).splitlines()[0]}. "
-            "Write its partition anew or restore the lake from a copy."
-        ) from error
-    missing = set(wanted) - set(table.column_names)
-    if missing or (file.records is not None and count != file.records):
-        odd = f"no column {min(missing)}" if missing else f"{count} rows, not {file.records}"
-        raise _not_as_logged(spec, file, odd)
+        raise unreadable(spec, file, error) from error
     values = dict(zip(spec.partition_by, file.partition, strict=True))
     arrays = [
-        table.column(f.name) if f.name in in_file else pa.repeat(pa.scalar(values[f.name], f.type), table.num_rows)
+        table.column(f.name).cast(f.type) if f.name in in_file else constant(f.type, values[f.name], table.num_rows)
         for f in target
     ]
-    rows = pa.table(arrays, names=target.names).cast(target)
+    rows = pa.table(arrays, schema=target)
     return rows.filter(pc.less_equal(table.column("known_at"), pa.scalar(as_of))) if cut else rows
+
+
+def open_as_logged(
+    spec: TableSpec, file: DataFile, source: pa.NativeFile, columns: Sequence[str], coded: Sequence[str]
+) -> pq.ParquetFile:
+    """Open a data file, and refuse one that is not what was written under its name.
+
+    Args:
+        spec: the table.
+        file: as the log describes it.
+        source: its bytes.
+        columns: those that will be read.
+        coded: those of them that are to stay dictionaries.
+
+    Raises:
+        StoreError: a column is missing, or the number of rows is another.
+    """
+    try:
+        parquet = pq.ParquetFile(source, read_dictionary=coded)
+    except KeyError:
+        # One of the coded columns is missing; which one is said below.
+        parquet = pq.ParquetFile(source)
+    missing = set(columns) - set(parquet.schema_arrow.names)
+    if missing:
+        raise _not_as_logged(spec, file, f"no column {min(missing)}")
+    if file.records is not None and parquet.metadata.num_rows != file.records:
+        raise _not_as_logged(spec, file, f"{parquet.metadata.num_rows} rows, not {file.records}")
+    return parquet
+
+
+def constant(kind: pa.DataType, value: object, n: int) -> pa.Array:
+    """One value ``n`` times: what a file leaves to its folder's name."""
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(
+            pa.repeat(pa.scalar(0, pa.int32()), n), pa.array([value], kind.value_type)
+        )
+    return pa.repeat(pa.scalar(value, kind), n)
+
+
+def unreadable(spec: TableSpec, file: DataFile, error: Exception) -> StoreError:
+    """The sentence for a data file that cannot be read."""
+    return StoreError(
+        f"The data file {file.path} of table {spec.name} cannot be read: {str(error).splitlines()[0]}. "
+        "Write its partition anew or restore the lake from a copy."
+    )
 
 
 def _not_as_logged(spec: TableSpec, file: DataFile, odd: str) -> StoreError:
@@ -223,4 +300,4 @@ def _not_as_logged(spec: TableSpec, file: DataFile, odd: str) -> StoreError:
 
 
 def _exact(bound: object) -> str | None:
-    return bound if isinstance(bound, str) and len(bound.encode()) < _EXACT_STATISTIC else None
+    return bound if isinstance(bound, str) and len(bound.encode()) < EXACT_STATISTIC_BYTES else None

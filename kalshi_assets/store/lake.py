@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,20 +19,21 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from kalshi_assets.core.hashing import content_hash_of
-from kalshi_assets.core.ordering import last_of_each, sort_rows
 from kalshi_assets.core.tables import TABLES, TableSpec
 from kalshi_assets.errors import StoreError
-from kalshi_assets.store.commits import commit_partitions, create_table
-from kalshi_assets.store.conform import canonical_columns, conform, row_key, spec_of, stored_schema
-from kalshi_assets.store.files import DataFile, Partition, in_scope, read_files, rivals
-from kalshi_assets.store.merging import changed_partitions, merge_rows, partitions_of
-from kalshi_assets.store.versions import TableState, TableVersions
+from kalshi_assets.store.arrangement import Arranged, arrange
+from kalshi_assets.store.commits import commit_files, create_table
+from kalshi_assets.store.conform import spec_of, stored_schema
+from kalshi_assets.store.content_hashes import ContentHashes
+from kalshi_assets.store.drafts import Draft, stamp, write_draft
+from kalshi_assets.store.files import DataFile, Partition, in_scope, read_files
+from kalshi_assets.store.known_rows import Question, read_known
+from kalshi_assets.store.merging import changed_partitions, merge_rows
+from kalshi_assets.store.versions import TableVersions
 
 _ATTEMPTS = 20
 _FIRST_WAIT_S = 0.01
 _LONGEST_WAIT_S = 0.5
-_HASH_BATCH_ROWS = 2_000_000
 
 _Result = TypeVar("_Result")
 
@@ -102,12 +102,22 @@ class Lake:
         self._tables = TableVersions(self.root, self._options, versions)
         self._now = now
         self._sleep = sleep
-        self._hashes: dict[tuple[str, tuple[tuple[str, int | None, int | None], ...]], str] = {}
+        self._hashes = ContentHashes()
         self._rng = rng or random.Random()  # noqa: S311 (jitter is no secret)
 
     def at(self, versions: Mapping[str, int]) -> Lake:
         """The lake as it was at these table versions, read-only; tables not named read as empty."""
         return Lake(self.root, storage_options=self._options, versions=versions)
+
+    @property
+    def tables(self) -> TableVersions:
+        """The Delta tables below, for work on logs and files; rows come through ``read`` alone."""
+        return self._tables
+
+    @property
+    def pinned(self) -> bool:
+        """Whether this is the lake at past versions (see ``at``)."""
+        return self._tables.pinned
 
     @property
     def filesystem(self) -> pafs.FileSystem:
@@ -128,25 +138,22 @@ class Lake:
         spec = self._writable(name)
         if not spec.partition_by:
             raise StoreError(f"Table {name} has no partitions to replace; add to it with upsert.")
-        content = conform(spec, rows)
-        incoming = partitions_of(spec, content)
+        content = arrange(spec, rows)
         dates, series = frozenset(scope.event_dates), None if scope.series is None else frozenset(scope.series)
-        for partition in incoming:
+        for partition in content.ranges:
             values = dict(zip(spec.partition_by, partition, strict=True))
             if values["event_date"] not in dates or (
                 series is not None and values.get("series_ticker") not in (None, *series)
             ):
                 raise StoreError(f"A row for table {name} lies in partition {values}, outside the scope of the write.")
 
-        def attempt() -> Commit:
-            state = self._tables.state(name)
-            stored = in_scope(spec, state.files, scope.event_dates, scope.series)
-            changed = changed_partitions(spec, self.filesystem, content, incoming, stored)
-            if not changed:
-                return Commit(name, state.version)
-            return self._commit(spec, state, self._stamped(content, run_id), incoming, changed, run_id)
+        def basis(files: Sequence[DataFile]) -> list[DataFile]:
+            return in_scope(spec, files, scope.event_dates, scope.series)
 
-        return self._retrying(name, attempt)
+        def decide(stored: Sequence[DataFile]) -> tuple[Arranged, list[Partition]]:
+            return content, changed_partitions(spec, self.filesystem, content, stored)
+
+        return self._write(spec, basis, decide, run_id)
 
     def upsert(self, name: str, rows: pa.Table, *, run_id: str) -> Commit:
         """Add rows with a new key, replace those whose content differs, leave equal ones as they are.
@@ -201,16 +208,8 @@ class Lake:
         for column in wanted:
             if column not in schema.names:
                 raise StoreError(f"Table {name} has no column {column!r}; it has {', '.join(schema.names)}.")
-        files = self._tables.state(name).files
-        # Files whose keys do not overlap, read in key order, need no sort afterwards.
-        chosen = sorted(in_scope(spec, files, event_dates, series), key=lambda f: (f.key_low or "", f.path))
-        collapse = spec.versioned and not history
-        identity = dict.fromkeys([*canonical_columns(spec), *(row_key(spec) if collapse else ())])
-        needed = list(dict.fromkeys([*wanted, *identity]))
-        rows = read_files(spec, self.filesystem, chosen, columns=needed, as_of=as_of)
-        if collapse:
-            rows = self._newest(spec, rows, chosen, files, list(identity), as_of)
-        return sort_rows(rows, canonical_columns(spec)).select(wanted)
+        question = Question(wanted, as_of, event_dates, series, history)
+        return read_known(spec, self.filesystem, self._tables.state(name).files, question)
 
     def event_dates(self, name: str, series: Sequence[str] | None = None) -> list[date]:
         """Event dates that have rows, ascending."""
@@ -245,94 +244,62 @@ class Lake:
         """
         spec = spec_of(name)
         files = in_scope(spec, self._tables.state(name).files, event_dates, series)
-        if "event_date" not in spec.partition_by:
-            return content_hash_of(name, read_files(spec, self.filesystem, files, columns=spec.schema.names))
-        position = spec.partition_by.index("event_date")
-        by_date: dict[date, list[DataFile]] = defaultdict(list)
-        for file in sorted(files, key=lambda f: f.path):
-            by_date[file.partition[position]].append(file)
-        stamps = dict(zip((f.path for f in files), self._stamps(files), strict=True))
-        held = {day: (name, tuple(stamps[f.path] for f in mine)) for day, mine in by_date.items()}
-        batch: list[DataFile] = []
-        for day in [*sorted(d for d in by_date if held[d] not in self._hashes), None]:
-            if batch and (day is None or sum(f.records or 0 for f in batch) >= _HASH_BATCH_ROWS):
-                hashed = content_hash_of(name, read_files(spec, self.filesystem, batch, columns=spec.schema.names))
-                self._hashes |= {held[d]: text for d, text in hashed.items() if d is not None}
-                batch = []
-            batch += by_date[day] if day is not None else []
-        return {day: self._hashes[held[day]] for day in sorted(by_date) if held[day] in self._hashes}
-
-    def _stamps(self, files: Sequence[DataFile]) -> list[tuple[str, int | None, int | None]]:
-        """Path, size and time of change of each file."""
-        infos = self.filesystem.get_file_info([f.path for f in files]) if files else []
-        return [(f.path, i.size, i.mtime_ns) for f, i in zip(files, infos, strict=True)]
+        return self._hashes.of(spec, self.filesystem, files)
 
     # Inside
 
-    def _newest(
-        self,
-        spec: TableSpec,
-        rows: pa.Table,
-        chosen: Sequence[DataFile],
-        files: Sequence[DataFile],
-        identity: list[str],
-        as_of: datetime | None,
-    ) -> pa.Table:
-        """The newest row of each key, also against rows in partitions that were not asked for."""
-        inside = {f.path for f in chosen}
-        outside = rivals(chosen, [f for f in files if f.path not in inside]) if rows.num_rows else []
-        own = rows.select(identity)
-        others = read_files(spec, self.filesystem, outside, columns=identity, as_of=as_of) if outside else own[:0]
-        then = ["known_at", *(c for c in spec.partition_by if c not in spec.key)]
-        mask = last_of_each(pa.concat_tables([others, own]), spec.key, then)[others.num_rows :]
-        return rows if mask.all() else rows.filter(pa.array(mask))
-
     def _merge(self, name: str, rows: pa.Table, run_id: str, *, may_rewrite: bool) -> Commit:
         spec = self._writable(name)
-        content = conform(spec, rows)
-        if not content.num_rows:
+        content = arrange(spec, rows)
+        if not content.ranges:
             return Commit(name, self.version(name))
-        touched = frozenset(partitions_of(spec, content))
+        stamped = stamp(content.rows, run_id, self._now()).cast(stored_schema(spec))
 
-        def attempt() -> Commit:
-            state = self._tables.state(name)
-            files = [f for f in state.files if f.partition in touched]
+        def decide(files: Sequence[DataFile]) -> tuple[Arranged, list[Partition]]:
             stored = read_files(spec, self.filesystem, files, columns=stored_schema(spec).names)
-            merged, changed = merge_rows(spec, stored, self._stamped(content, run_id), may_rewrite=may_rewrite)
-            if not changed:
-                return Commit(name, state.version)
-            return self._commit(spec, state, merged, partitions_of(spec, merged), changed, run_id)
+            return merge_rows(spec, stored, stamped, may_rewrite=may_rewrite)
 
-        return self._retrying(name, attempt)
+        return self._write(spec, lambda files: [f for f in files if f.partition in content.ranges], decide, run_id)
 
-    def _commit(
+    def _write(
         self,
         spec: TableSpec,
-        state: TableState,
-        rows: pa.Table,
-        ranges: Mapping[Partition, tuple[int, int]],
-        changed: Sequence[Partition],
+        basis: Callable[[Sequence[DataFile]], list[DataFile]],
+        decide: Callable[[Sequence[DataFile]], tuple[Arranged, list[Partition]]],
         run_id: str,
     ) -> Commit:
-        """Write the changed partitions of ``rows`` (file order) as one version on top of ``state``."""
-        delta = state.delta
-        if delta is None:
-            create_table(spec, self._tables.address(spec.name), self._options)
-            delta = self._tables.open(spec.name)
-            if delta is None or delta.version() != 0:
-                raise CommitFailedError("another writer created the table")
-        slices = [rows.slice(a, b - a) for a, b in (ranges[p] for p in changed if p in ranges)]
-        data = pa.concat_tables(slices) if slices else rows[:0]
-        commit_partitions(spec, delta, data, changed, run_id)
-        delta.update_incremental()
-        return Commit(spec.name, delta.version(), tuple(changed), data.num_rows)
+        """Commit what a decision on some files leads to; done over when others changed those files meanwhile.
 
-    def _stamped(self, content: pa.Table, run_id: str) -> pa.Table:
-        n = content.num_rows
-        stamp = pa.scalar(self._now(), pa.timestamp("us", tz="UTC"))
-        return content.append_column("run_id", pa.repeat(pa.scalar(run_id), n)).append_column(
-            "recorded_at", pa.repeat(stamp, n)
-        )
+        Args:
+            spec: the table.
+            basis: of a version's files, those that the decision rests on.
+            decide: the content of the partitions to write, and which they are.
+            run_id: noted in rows and commit.
+        """
+        ready: Draft | None = None
+
+        def attempt() -> Commit:
+            nonlocal ready
+            state = self._tables.state(spec.name)
+            files = basis(state.files)
+            if ready is not None and ready.stands_in(state.files):
+                # The commit was accepted and only its answer was lost.
+                return _done(spec, state.version, ready)
+            if ready is None or not ready.rests_on(files):
+                content, changed = decide(files)
+                if not changed:
+                    return Commit(spec.name, state.version)
+                if state.delta is None:
+                    create_table(spec, self._tables.address(spec.name), self._options)
+                    state = self._tables.state(spec.name)
+                    if state.delta is None or {f.path for f in basis(state.files)} != {f.path for f in files}:
+                        raise CommitFailedError("another writer created the table")
+                ready = write_draft(spec, self.filesystem, files, content, changed, run_id, self._now())
+            assert state.delta is not None
+            version = commit_files(spec, state.delta, ready.added, ready.removed, run_id)
+            return _done(spec, version, ready)
+
+        return self._retrying(spec.name, attempt)
 
     def _retrying(self, name: str, attempt: Callable[[], _Result]) -> _Result:
         for i in range(_ATTEMPTS):
@@ -349,3 +316,7 @@ class Lake:
         if self._tables.pinned:
             raise StoreError(f"Table {name} is open at a past version, which cannot be written.")
         return spec_of(name)
+
+
+def _done(spec: TableSpec, version: int | None, draft: Draft) -> Commit:
+    return Commit(spec.name, version, draft.changed, sum(f.rows for f in draft.added))

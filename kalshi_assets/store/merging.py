@@ -6,7 +6,7 @@ Works on tables in hand (and on the stored files of a comparison); committing be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,60 +17,46 @@ import pyarrow.fs as pafs
 
 from kalshi_assets.core.ordering import packed_keys, sort_rows
 from kalshi_assets.core.tables import TableSpec
-from kalshi_assets.errors import StoreError
+from kalshi_assets.errors import StoreError, StoreUnreachable
+from kalshi_assets.store.arrangement import Arranged, file_order, grouped
 from kalshi_assets.store.conform import row_key
 from kalshi_assets.store.files import DataFile, Partition, read_files
-
-_COMPARERS = 4
-
-
-def partitions_of(spec: TableSpec, rows: pa.Table) -> dict[Partition, tuple[int, int]]:
-    """Half-open row range of each partition of rows in file order."""
-    if not rows.num_rows:
-        return {}
-    if not spec.partition_by:
-        return {(): (0, rows.num_rows)}
-    step = np.zeros(rows.num_rows - 1, dtype=np.bool_)
-    for key in packed_keys(rows, spec.partition_by):
-        step |= key[1:] != key[:-1]
-    starts = [0, *(np.flatnonzero(step) + 1).tolist()]
-    stops = [*starts[1:], rows.num_rows]
-    values = rows.select(spec.partition_by).take(pa.array(starts)).to_pylist()
-    return {tuple(v[c] for c in spec.partition_by): (a, b) for v, a, b in zip(values, starts, stops, strict=True)}
+from kalshi_assets.store.workers import WORKERS
 
 
 def changed_partitions(
-    spec: TableSpec,
-    filesystem: pafs.FileSystem,
-    content: pa.Table,
-    incoming: Mapping[Partition, tuple[int, int]],
-    stored: Sequence[DataFile],
+    spec: TableSpec, filesystem: pafs.FileSystem, content: Arranged, stored: Sequence[DataFile]
 ) -> list[Partition]:
     """Partitions whose stored content is not what comes in, sorted; a file that cannot be read differs."""
     files: dict[Partition, list[DataFile]] = defaultdict(list)
     for f in stored:
         files[f.partition].append(f)
-    changed = {p for p in (*files, *incoming) if p not in files or p not in incoming}
+    changed = {p for p in (*files, *content.ranges) if p not in files or p not in content.ranges}
 
     def differs(partition: Partition) -> bool:
-        start, stop = incoming[partition]
+        start, stop = content.ranges[partition]
         if sum(f.records or 0 for f in files[partition]) != stop - start:
             return True
         try:
             there = read_files(spec, filesystem, files[partition], columns=spec.schema.names)
+        except StoreUnreachable:
+            raise
         except StoreError:
             return True
-        return not _equal_rows(sort_rows(there, spec.order), content.slice(start, stop - start)).all()
+        mine = content.of(partition)
+        # Files of ours are in file order; those that another engine rewrote may not be, and NaN equals nothing.
+        return not (there.equals(mine) or _equal_rows(sort_rows(there, spec.order), mine).all())
 
-    candidates = sorted(incoming.keys() - changed)
-    with ThreadPoolExecutor(_COMPARERS) as pool:
-        changed |= {p for p, different in zip(candidates, pool.map(differs, candidates), strict=True) if different}
+    candidates = sorted(content.ranges.keys() - changed)
+    if candidates:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            changed |= {p for p, different in zip(candidates, pool.map(differs, candidates), strict=True) if different}
     return sorted(changed)
 
 
 def merge_rows(
     spec: TableSpec, stored: pa.Table, incoming: pa.Table, *, may_rewrite: bool
-) -> tuple[pa.Table, list[Partition]]:
+) -> tuple[Arranged, list[Partition]]:
     """Stored rows with the incoming ones merged in.
 
     Args:
@@ -80,8 +66,7 @@ def merge_rows(
         may_rewrite: False refuses a stored key with other content.
 
     Returns:
-        The merged rows in file order, and the sorted partitions that changed. Equal rows keep
-        their stored bookkeeping.
+        The merged rows, and the sorted partitions that changed. Equal rows keep their stored bookkeeping.
 
     Raises:
         StoreError: ``may_rewrite`` is False and a stored row would change.
@@ -107,10 +92,10 @@ def merge_rows(
     added = keep.copy()
     added[:n] = False
     if not added.any():
-        return stored, []
-    file_order = (*spec.partition_by, *(c for c in spec.order if c not in spec.partition_by))
-    changed = sorted(partitions_of(spec, sort_rows(both.filter(pa.array(added)), file_order)))
-    return sort_rows(both.filter(pa.array(keep)), file_order), changed
+        return Arranged(stored, {}), []
+    columns = file_order(spec)
+    changed = list(grouped(spec, sort_rows(both.filter(pa.array(added)), columns)).ranges)
+    return grouped(spec, sort_rows(both.filter(pa.array(keep)), columns)), changed
 
 
 def _equal_rows(left: pa.Table, right: pa.Table) -> npt.NDArray[np.bool_]:

@@ -1,50 +1,33 @@
-"""Lake snapshots: which version each table had when a stage ended.
+"""Lake snapshots: which version each table had when a stage had ended, in the order in which stages ended.
 
-A record is a small JSON file under ``_snapshots`` in the lake, named by the
-hash of what it says; the tables keep the content. Verdicts name such records,
-and ``Lake.at(snapshot.versions)`` reads what they saw.
+The records are the rows of one Delta table, ``_snapshots``. Whoever adds one commits
+the version after the one it saw, so that two never get one place in the order, in a
+folder and in a bucket alike. Readers read the lake as the newest record names it
+(``published``), stages its newest versions. Who may write meanwhile is the business of
+``transactions``; which records are kept, of ``maintenance``.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
-import pyarrow.fs as pafs
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
 
 from kalshi_assets.core.hashing import canonical_json, hash_json
-from kalshi_assets.errors import StoreError
+from kalshi_assets.core.tables import TEXT
+from kalshi_assets.errors import StoreError, UsageError
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.snapshot_records import ID_LENGTH, LakeSnapshot, Records, snapshot_of
 
-_FOLDER = "_snapshots"
-_ID_LENGTH = 32
-_BUFFER_BYTES = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class LakeSnapshot:
-    """What a stage left behind.
-
-    Attributes:
-        snapshot_id: hash of the other fields but ``run_id``.
-        stage: the stage that had just committed.
-        run_id: the run that first recorded this state.
-        code_version: version of the code that ran.
-        config_hash: hash of its configuration.
-        versions: version of each table that was ever written.
-    """
-
-    snapshot_id: str
-    stage: str
-    run_id: str
-    code_version: str
-    config_hash: str
-    versions: dict[str, int]
+_SHORTEST_PREFIX = 6
+_ATTEMPTS = 50
 
 
 def record_snapshot(lake: Lake, *, stage: str, run_id: str, code_version: str, config_hash: str) -> str:
-    """Record the tables' versions now; the same state recorded again keeps its first record.
+    """Record the tables' versions now, after all others; the same state recorded again keeps its first record.
 
     Returns:
         The snapshot's id.
@@ -52,49 +35,114 @@ def record_snapshot(lake: Lake, *, stage: str, run_id: str, code_version: str, c
     Raises:
         StoreError: the record cannot be written.
     """
-    state = {
-        "stage": stage,
-        "code_version": code_version,
-        "config_hash": config_hash,
-        "versions": lake.versions(),
-    }
-    snapshot_id = hash_json(state)[:_ID_LENGTH]
-    path = _path(snapshot_id)
-    try:
-        if lake.filesystem.get_file_info(path).type == pafs.FileType.NotFound:
-            lake.filesystem.create_dir(_FOLDER, recursive=True)
-            # A reader sees the whole record or none: written aside, then moved into place.
-            aside = f"{_FOLDER}/.{snapshot_id}.{uuid.uuid4().hex}"
-            # Buffered, because delta-rs's object-store stream takes bytes and no Arrow buffers.
-            with lake.filesystem.open_output_stream(aside, buffer_size=_BUFFER_BYTES) as sink:
-                sink.write(canonical_json({**state, "run_id": run_id}).encode())
-            lake.filesystem.move(aside, path)
-    except OSError as error:
-        raise StoreError(f"The lake snapshot {path} cannot be written: {error}.") from error
-    return snapshot_id
+    given = {"stage": stage, "code_version": code_version, "config_hash": config_hash}
+    for _ in range(_ATTEMPTS):
+        records = Records.open(lake)
+        newest = records.newest() if records else None
+        # Looked at after the newest record, so that no record ever names less than the one before it.
+        versions = lake.versions()
+        snapshot_id = hash_json({**given, "versions": versions})[:ID_LENGTH]
+        # Versions only grow, so a state that was recorded before has the newest record's versions.
+        if newest and newest.versions == versions and records and snapshot_id in records.ids():
+            return snapshot_id
+        row = {
+            "sequence": newest.sequence + 1 if newest else 1,
+            "snapshot_id": snapshot_id,
+            **given,
+            "versions_json": canonical_json(versions),
+            "run_id": run_id,
+            "recorded_at": datetime.now(UTC),
+        }
+        try:
+            (records or Records.create(lake)).add(row)
+        except CommitFailedError:
+            continue
+        return snapshot_id
+    raise StoreError(f"Others recorded a lake snapshot before each of {_ATTEMPTS} attempts to; run the stage again.")
+
+
+def newest_snapshot(lake: Lake) -> LakeSnapshot | None:
+    """The record of the stage that ended last; None where none was recorded.
+
+    Raises:
+        StoreError: the records are damaged, or the newest was altered.
+    """
+    records = Records.open(lake)
+    return records.newest() if records else None
+
+
+def all_snapshots(lake: Lake) -> list[LakeSnapshot]:
+    """Every record, in order.
+
+    Raises:
+        StoreError: the records are damaged, or one was altered.
+    """
+    records = Records.open(lake)
+    return [snapshot_of(row) for row in records.rows().to_pylist()] if records else []
 
 
 def load_snapshot(lake: Lake, snapshot_id: str) -> LakeSnapshot:
     """The record of an id.
 
+    Args:
+        lake: the lake.
+        snapshot_id: the id, or a start of it that no other has, of 6 characters or more.
+
     Raises:
-        StoreError: there is none, or it does not hash to its id.
+        UsageError: there is none, there are several, or the start is too short.
+        StoreError: the record was altered.
     """
-    if not (len(snapshot_id) == _ID_LENGTH and snapshot_id.isalnum()):
-        raise StoreError(f"{snapshot_id!r} is no lake snapshot; an id has {_ID_LENGTH} hexadecimal digits.")
-    path = _path(snapshot_id)
-    try:
-        with lake.filesystem.open_input_file(path) as source:
-            record = json.loads(source.read())
-        run_id = str(record.pop("run_id"))
-    except FileNotFoundError as error:
-        raise StoreError(f"There is no lake snapshot {snapshot_id}; it was made in another home or removed.") from error
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise StoreError(f"The lake snapshot {path} cannot be read: {error}.") from error
-    if hash_json(record)[:_ID_LENGTH] != snapshot_id:
-        raise StoreError(f"The lake snapshot {path} was altered: its content is not that of its id.")
-    return LakeSnapshot(snapshot_id=snapshot_id, run_id=run_id, **record)
+    if len(snapshot_id) < _SHORTEST_PREFIX:
+        raise UsageError(f"{snapshot_id!r} is no lake snapshot: give {_SHORTEST_PREFIX} or more characters of its id.")
+    records = Records.open(lake)
+    rows = records.rows().to_pylist() if records else []
+    found = [row for row in rows if row["snapshot_id"].startswith(snapshot_id)]
+    if len(found) == 1:
+        return snapshot_of(found[0])
+    if found:
+        raise UsageError(f"{len(found)} lake snapshots begin with {snapshot_id!r}: give more of the id.")
+    raise UsageError(
+        f"There is no lake snapshot {snapshot_id!r}: it was made in another home, or it expired "
+        "(those there are stand in the table lake_snapshots)."
+    )
 
 
-def _path(snapshot_id: str) -> str:
-    return f"{_FOLDER}/{snapshot_id}.json"
+def published(lake: Lake, snapshot_id: str | None = None) -> Lake:
+    """The lake that readers see: no half of a stage, all tables as they were together.
+
+    Args:
+        lake: the lake; one that is pinned to versions already stays as it is.
+        snapshot_id: a record, by its id or a start of it; None for the newest.
+
+    Returns:
+        The lake pinned to the record's versions. Where nothing was ever recorded no stage ever
+        began, and what lies there is read as it is.
+
+    Raises:
+        UsageError: no such record.
+        StoreError: the records are damaged.
+    """
+    if snapshot_id is not None:
+        return lake.at(load_snapshot(lake, snapshot_id).versions)
+    newest = None if lake.pinned else newest_snapshot(lake)
+    return lake if newest is None else lake.at(newest.versions)
+
+
+def forget_snapshots(lake: Lake, snapshot_ids: Sequence[str], run_id: str) -> None:
+    """Drop the records of these ids; a record that another writer adds meanwhile stays.
+
+    Raises:
+        StoreError: the records are damaged, or cannot be written.
+    """
+    for _ in range(_ATTEMPTS):
+        records = Records.open(lake)
+        if records is None:
+            return
+        rows = records.rows()
+        dropped = pc.is_in(rows["snapshot_id"], pa.array(list(snapshot_ids), TEXT))
+        try:
+            records.rewrite(rows.filter(pc.invert(dropped)), run_id)
+        except CommitFailedError:
+            continue
+        return
+    raise StoreError(f"Others recorded a lake snapshot before each of {_ATTEMPTS} attempts to; run it again.")

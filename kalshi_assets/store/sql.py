@@ -1,14 +1,15 @@
 """Read-only SQL over the lake, cut at a time: DuckDB in memory over lazy scans of the tables.
 
-DuckDB never gets a path: it sees Arrow scans that are cut already, and its own
-file, network and extension access is shut before the query is looked at.
-Formatting results belongs to the CLI.
+DuckDB never gets a path: it sees Arrow scans that are cut already, and its own file,
+network and extension access is shut before the query is looked at. Which statements
+are let in at all is decided by ``statements``; formatting results belongs to the CLI.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -16,16 +17,31 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from kalshi_assets.core.tables import TABLES, TableSpec
+from kalshi_assets.core.tables import TABLES, TIME, TableSpec
 from kalshi_assets.errors import StoreError, UsageError
 from kalshi_assets.store.conform import spec_of, stored_schema
 from kalshi_assets.store.files import DataFile, dataset_of, split_by_rivalry
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.snapshots import all_snapshots, published
+from kalshi_assets.store.statements import require_reading
 
-_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
+SNAPSHOTS = "lake_snapshots"
+LARGEST_ANSWER_BYTES = 1 << 30
+_BATCH_ROWS = 65_536
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _CATALOG = re.compile(r"\b(show|information_schema|duckdb_(tables|views|columns))\b", re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*explain(\s+analyze\b)?(\s*\([^)]*\))?", re.IGNORECASE)
+_SNAPSHOT_COLUMNS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("sequence", pa.int64()),
+        ("stage", pa.string()),
+        ("run_id", pa.string()),
+        ("code_version", pa.string()),
+        ("config_hash", pa.string()),
+        ("recorded_at", TIME),
+        ("tables", pa.string()),
+    ]
+)
 _LOCK = (
     "SET TimeZone = 'UTC'",
     # Both ``lambda c: ...`` and the older ``c -> ...`` are in people's queries.
@@ -34,57 +50,95 @@ _LOCK = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
+    # A query that needs more ends with a sentence: spilling could fill the disk that runs write to.
+    "SET memory_limit = '25%'",
+    "SET temp_directory = ''",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
 
 
 def query(
-    lake: Lake, sql: str, *, as_of: datetime | None = None, snapshot: Mapping[str, int] | None = None
+    lake: Lake,
+    sql: str,
+    *,
+    as_of: datetime | None = None,
+    snapshot: Mapping[str, int] | str | None = None,
+    largest_bytes: int = LARGEST_ANSWER_BYTES,
 ) -> pa.Table:
     """Answer one reading statement.
 
     Every table of ``core.tables`` is a view; of a versioned table it has one row a key, the newest
-    known one, and ``<table>_history`` has all. ``run_id`` and ``recorded_at`` are columns too.
+    known one, and ``<table>_history`` has all. ``run_id`` and ``recorded_at`` are columns too. The
+    view ``lake_snapshots`` lists the lake snapshots, cut by ``recorded_at``.
 
     Args:
-        lake: the lake.
+        lake: the lake; what it holds beyond the newest lake snapshot is not seen.
         sql: one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement.
         as_of: hides every row with a later ``known_at``.
-        snapshot: table versions to read instead of the newest ones.
+        snapshot: id of a lake snapshot, or table versions, to read instead of the newest snapshot.
+        largest_bytes: how large the answer may be.
 
     Returns:
         The result; times in UTC.
 
     Raises:
-        UsageError: the statement does more than read, is several, or DuckDB refuses it.
+        UsageError: the statement does more than read, is several, asks for too much, names no
+            snapshot, or DuckDB refuses it.
         StoreError: a naive ``as_of``, or a damaged table.
     """
-    if as_of is not None and as_of.tzinfo is None:
-        raise StoreError(f"The as-of time {as_of} has no time zone; give it in UTC.")
-    source = lake if snapshot is None else lake.at(snapshot)
-    with _connection() as connection:
-        _require_reading(connection, sql)
-        for name, history in _mentioned(sql):
+    _require_zone(as_of)
+    with _opened() as connection:
+        require_reading(connection, sql)
+        source = lake.at(snapshot) if isinstance(snapshot, Mapping) else published(lake, snapshot)
+        mentioned = _mentioned(sql)
+        for name, history in mentioned:
             _make_view(connection, source, spec_of(name), as_of, history=history)
+        present = {name for name, history in mentioned if not history}
+        if SNAPSHOTS in _words(sql):
+            connection.register(SNAPSHOTS, _snapshot_rows(lake, as_of))
+            present.add(SNAPSHOTS)
         if _CATALOG.search(sql):
-            _list_others(connection, {name for name, history in _mentioned(sql) if not history})
+            _list_others(connection, present)
         try:
-            for setting in _LOCK:
-                connection.execute(setting)
-            return connection.sql(sql).to_arrow_table()
-        except duckdb.Error as error:
+            _shut(connection)
+            return _answer(connection, sql, largest_bytes)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             if "registered as" in str(error):
                 # A scan failed, not the query: reading the tables the other way names the file.
-                for name in {name for name, _ in _mentioned(sql)}:
+                for name in {name for name, _ in mentioned}:
                     source.read(name, history=True)
+                raise StoreError(f"The lake could not be read for the query: {_first_line(error)}") from error
             raise UsageError(f"The query cannot be answered: {_first_line(error)}") from error
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"The lake could not be read for the query: {_first_line(error)}") from error
+
+
+def open_connection(lake: Lake, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection of one's own on which the views of ``query`` stand, cut and shut in the same way.
+
+    What is created on it lives in its memory and ends with it; files, networks and the
+    caller's variables are out of its reach. The caller closes it.
+
+    Raises:
+        StoreError: a naive ``as_of``, or a damaged table.
+    """
+    _require_zone(as_of)
+    source = published(lake)
+    connection = duckdb.connect(":memory:")
+    try:
+        for spec in TABLES.values():
+            _make_view(connection, source, spec, as_of, history=False)
+            if spec.versioned:
+                _make_view(connection, source, spec, as_of, history=True)
+        connection.register(SNAPSHOTS, _snapshot_rows(lake, as_of))
+        _shut(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened() -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(":memory:")
     try:
         yield connection
@@ -92,28 +146,35 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _require_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Exactly one statement, and one that reads (for EXPLAIN: the explained one too)."""
-    try:
-        statements = connection.extract_statements(sql)
-        if len(statements) == 1 and statements[0].type == duckdb.StatementType.EXPLAIN:
-            explained = _EXPLAIN.sub("", statements[0].query, count=1)
-            statements = [*statements, *connection.extract_statements(explained)][-1:]
-    except duckdb.Error as error:
-        raise UsageError(f"The query cannot be read: {_first_line(error)}") from error
-    if len(statements) != 1:
-        raise UsageError(f"The query holds {len(statements)} statements; give exactly one.")
-    kind = statements[0].type
-    if kind not in _READING:
-        raise UsageError(
-            f"The query is a {kind.name} statement; only reading is possible: "
-            "SELECT, WITH, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN."
-        )
+def _shut(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close every way out of memory, and lock the doors."""
+    for setting in _LOCK:
+        connection.execute(setting)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str, largest_bytes: int) -> pa.Table:
+    """The result, fetched batch by batch: DuckDB's own limit of memory does not count what it has handed over."""
+    reader = connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+    batches, size = [], 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size > largest_bytes:
+            reader.close()
+            raise UsageError(
+                f"The answer is larger than {largest_bytes / (1 << 20):,.0f} MiB: aggregate, name the columns that "
+                "are needed, or add a LIMIT."
+            )
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _words(sql: str) -> set[str]:
+    return {w.lower() for w in _WORD.findall(sql)}
 
 
 def _mentioned(sql: str) -> list[tuple[str, bool]]:
     """Tables whose name occurs as a word, with whether it is the history view that is meant."""
-    words = {w.lower() for w in _WORD.findall(sql)}
+    words = _words(sql)
     return [
         (name, history)
         for name in TABLES
@@ -153,11 +214,30 @@ def _scan(spec: TableSpec, lake: Lake, files: list[DataFile], as_of: datetime | 
     return dataset if as_of is None else dataset.filter(ds.field("known_at") <= pa.scalar(as_of))
 
 
-def _list_others(connection: duckdb.DuckDBPyConnection, present: set[str]) -> None:
+def _snapshot_rows(lake: Lake, as_of: datetime | None) -> pa.Table:
+    """Rows of ``lake_snapshots``; ``tables`` is a JSON object of versions."""
+    rows = [
+        {
+            "id": s.snapshot_id,
+            **{c: getattr(s, c) for c in _SNAPSHOT_COLUMNS.names if c not in ("id", "tables")},
+            "tables": json.dumps(s.versions),
+        }
+        for s in all_snapshots(lake)
+        if as_of is None or s.recorded_at <= as_of
+    ]
+    return pa.Table.from_pylist(rows, schema=_SNAPSHOT_COLUMNS)
+
+
+def _list_others(connection: duckdb.DuckDBPyConnection, present: Iterable[str]) -> None:
     """Every other table by its columns, for statements that list the catalog."""
-    for name, spec in TABLES.items():
-        if name not in present:
-            connection.register(name, stored_schema(spec).empty_table())
+    others = {name: stored_schema(spec) for name, spec in TABLES.items()} | {SNAPSHOTS: _SNAPSHOT_COLUMNS}
+    for name in others.keys() - set(present):
+        connection.register(name, others[name].empty_table())
+
+
+def _require_zone(as_of: datetime | None) -> None:
+    if as_of is not None and as_of.tzinfo is None:
+        raise StoreError(f"The as-of time {as_of} has no time zone; give it in UTC.")
 
 
 def _first_line(error: Exception) -> str:

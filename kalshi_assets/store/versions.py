@@ -5,6 +5,7 @@ Reading rows and committing them belong to ``lake``.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
 from kalshi_assets.core.tables import TABLES
-from kalshi_assets.errors import StoreError
+from kalshi_assets.errors import KalshiAssetsError, StoreError
 from kalshi_assets.store.conform import stored_schema
 from kalshi_assets.store.files import DataFile, list_files
+from kalshi_assets.store.object_failures import object_failure
+from kalshi_assets.store.object_files import ObjectFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ class TableVersions:
         self._local = None if "://" in root else Path(root).absolute()
         self._options = dict(options)
         self._versions = None if versions is None else dict(versions)
+        self._remote: pafs.FileSystem | None = None
+        # A writer's handle moves on with its commits, so no two threads may share one.
+        self._held = threading.local()
 
     @property
     def pinned(self) -> bool:
@@ -61,11 +66,23 @@ class TableVersions:
         return self._versions is not None
 
     @property
+    def folder(self) -> Path | None:
+        """The root as a folder; None for an object store."""
+        return self._local
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What the object store is told."""
+        return dict(self._options)
+
+    @property
     def filesystem(self) -> pafs.FileSystem:
         """Arrow's view of the root."""
         if self._local is not None:
             return pafs.SubTreeFileSystem(str(self._local), pafs.LocalFileSystem())
-        return pafs.PyFileSystem(DeltaStorageHandler(self._root, self._options))
+        if self._remote is None:
+            self._remote = pafs.PyFileSystem(ObjectFiles(self._root, self._options))
+        return self._remote
 
     def address(self, name: str) -> str:
         """Where the table lies."""
@@ -94,10 +111,26 @@ class TableVersions:
         """
         if self._versions is not None and name not in self._versions:
             return None
+        held: dict[str, DeltaTable] = self._held.__dict__.setdefault("tables", {})
+        try:
+            if name in held:
+                if not self.pinned:
+                    held[name].update_incremental()
+                return held[name]
+        except (DeltaError, OSError, ValueError) as error:
+            del held[name]
+            raise self.broken(name, error) from error
+        delta = self._read_log(name)
+        # In a bucket a log is a request for each of its entries, and what is new in it is two.
+        if delta is not None and self._local is None:
+            held[name] = delta
+        return delta
+
+    def _read_log(self, name: str) -> DeltaTable | None:
         folder = None if self._local is None else self._local / name
         if folder is not None and not (folder / "_delta_log").is_dir():
-            if folder.is_dir() and any(folder.rglob("*.parquet")):
-                raise StoreError(f"Table {name} has data files but no log ({name}/_delta_log is gone); restore it.")
+            if self._has_data(name):
+                raise _without_log(name)
             return None
         try:
             delta = DeltaTable(
@@ -107,8 +140,8 @@ class TableVersions:
             )
             stored = set(delta.schema().to_arrow().names)
         except TableNotFoundError as error:
-            if folder is not None and any(folder.rglob("*.parquet")):
-                raise self.broken(name, error) from error
+            if self._has_data(name):
+                raise (_without_log(name) if folder is None else self.broken(name, error)) from error
             return None
         except (DeltaError, OSError, ValueError) as error:
             raise self.broken(name, error) from error
@@ -120,10 +153,27 @@ class TableVersions:
             )
         return delta
 
-    def broken(self, name: str, error: Exception) -> StoreError:
+    def _has_data(self, name: str) -> bool:
+        """Whether data files lie where the table would."""
+        if self._local is not None:
+            return any((self._local / name).rglob("*.parquet"))
+        try:
+            there = self.filesystem.get_file_info(pafs.FileSelector(name, allow_not_found=True))
+        except OSError as error:
+            raise self.broken(name, error) from error
+        return any(info.base_name != "_delta_log" for info in there)
+
+    def broken(self, name: str, error: Exception) -> KalshiAssetsError:
         """The sentence for a failure below the table's log or storage."""
+        failure = None if self._local is not None else object_failure(error, self._root)
+        if failure is not None:
+            return failure
         first = str(error).split("\n", 1)[0].rstrip(".")
         return StoreError(
             f"Table {name} cannot be used; its log {name}/_delta_log or its storage failed: {first}. "
             "Restore the table's folder from a copy, or remove it and let the stages write it anew."
         )
+
+
+def _without_log(name: str) -> StoreError:
+    return StoreError(f"Table {name} has data files but no log ({name}/_delta_log is gone); restore it.")

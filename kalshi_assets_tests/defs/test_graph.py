@@ -41,7 +41,7 @@ SUCCEEDED = "SUCCEEDED"
 EXPECTED = {
     "market_catalog": (set(), {"schema_and_keys", "catalog_complete"}),
     "contracts": ({"market_catalog"}, {"schema_and_keys", "specs_resolved"}),
-    "quotes": ({"market_catalog"}, {"schema_and_keys", "quotes_ordered"}),
+    "quotes": ({"market_catalog"}, {"schema_and_keys", "quotes_ordered", "tiers_agree"}),
     "distributions": ({"market_catalog", "contracts", "quotes"}, {"schema_and_keys", "distribution_laws"}),
     "feature_panel": ({"distributions", "quotes"}, {"schema_and_keys", "order_of_times"}),
     "labels": ({"market_catalog", "contracts", "distributions"}, {"schema_and_keys", "labels_learned_after_release"}),
@@ -176,9 +176,10 @@ def test_the_code_location_holds_eight_gated_assets():
     assert defs.executor is dg.in_process_executor
     assert [s.name for s in defs.sensors] == ["release_refresh"]
     assert defs.sensors[0].default_status is dg.DefaultSensorStatus.STOPPED
-    assert [j.name for j in defs.jobs] == ["refresh"]
-    assert defs.resolve_job_def("refresh").tags["kalshi/writer"] == "lake"
-    assert not defs.schedules
+    assert [j.name for j in defs.jobs] == ["refresh", "maintenance"]
+    assert all(defs.resolve_job_def(j.name).tags["kalshi/writer"] == "lake" for j in defs.jobs)
+    assert [s.name for s in defs.schedules] == ["weekly_maintenance"]
+    assert defs.schedules[0].default_status is dg.DefaultScheduleStatus.STOPPED
 
 
 def test_dagster_validates_the_workspace_and_leaves_the_project_alone(tmp_path):
@@ -315,7 +316,7 @@ def test_data_changed_after_its_check_is_stale(bench):
 
 def test_without_evidence_under_the_present_rules_nothing_is_read(bench, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("kalshi_assets.stages.evidence.RULES_VERSION", "2")
+        patch.setattr("kalshi_assets.stages.evidence.RULES_VERSION", "another")
         assert "gate schema_and_keys is missing" in bench.refusal("feature_panel", bench.days[1])
     assert bench.run("feature_panel", day=bench.days[1]).success
     shutil.rmtree(bench.settings.lake / "gate_evidence")

@@ -255,6 +255,19 @@ def test_trades_newest_first_split_by_time(client: Client, tiny: Archive) -> Non
     assert client.get("/markets/trades", is_block_trade="true")["trades"] == []
 
 
+def test_twins_differ_in_nothing_but_their_id(tiny: Archive) -> None:
+    trades = tiny.tables["trades"].slice(0, 1).to_pylist()
+    twins = [{**trades[0], "trade_id": name} for name in ("first", "second", "third")]
+    table = pa.Table.from_pylist(twins, tiny.tables["trades"].schema)
+    with serve(Archive("twins", True, tiny.historical_cutoff, {**tiny.tables, "trades": table}, {})) as server:
+        c = Client(server)
+        rows = [*c.pages("/markets/trades", "trades", limit=1), *c.pages("/historical/trades", "trades", limit=1)]
+        c.session.close()
+    # The archive's order among trades of one instant is the exchange's, and pages of one row lose none.
+    assert [r.pop("trade_id") for r in rows] == ["first", "second", "third"]
+    assert rows[0] == rows[1] == rows[2]
+
+
 def test_settled_and_unknown_books_are_empty(client: Client, live: list[dict[str, Any]]) -> None:
     empty = {"yes_dollars": [], "no_dollars": []}
     assert client.get(f"/markets/{live[0]['ticker']}/orderbook") == {"orderbook_fp": empty}

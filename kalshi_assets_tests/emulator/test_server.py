@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from kalshi_assets.emulator.archive import Archive
-from kalshi_assets.emulator.faults import BAD_GATEWAY, SERVER_ERROR, Drift, Fault
+from kalshi_assets.emulator.drift import Drift
 from kalshi_assets.emulator.server import banner, serve
 from kalshi_assets.errors import UsageError
 from kalshi_assets_tests.emulator.conftest import Client
@@ -61,23 +61,6 @@ def test_rate_limit_answers_a_string_without_advice(tiny: Archive) -> None:
         time.sleep(0.6)
         c.get("/exchange/status")
         c.session.close()
-
-
-def test_faults(tiny: Archive) -> None:
-    plan = {0: BAD_GATEWAY, 1: SERVER_ERROR, 2: Fault(drop=True), 3: Fault(truncate=True), 4: Fault(delay_s=0.3)}
-    with serve(tiny, faults=lambda number, path: plan.get(number)) as server:
-        url = f"{server.base_url}/exchange/status"
-        first = requests.get(url, timeout=5)
-        assert first.status_code == 502
-        assert first.headers["Content-Type"] == "text/html"
-        assert requests.get(url, timeout=5).status_code == 500
-        with pytest.raises(requests.ConnectionError):
-            requests.get(url, timeout=5)
-        with pytest.raises(requests.JSONDecodeError):
-            requests.get(url, timeout=5).json()
-        with pytest.raises(requests.Timeout):
-            requests.get(url, timeout=0.1)
-        assert requests.get(url, timeout=5).json()["exchange_active"] is True
 
 
 def test_drift_adds_and_drops_fields(tiny: Archive, client: Client) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +55,14 @@ class Ladder:
         return float(np.interp(np.arange(len(mid)), quoted, mid[quoted], left=1.0, right=0.0).sum())
 
 
-def ladders(archive: Archive) -> list[Ladder]:
+def intraday(archive: Archive) -> pa.Table:
+    """Hours and minutes, which follow each other without overlap."""
     table = archive.tables["candlesticks"]
+    return table.filter(pa.compute.less(table["period_interval"], 1440)).combine_chunks()
+
+
+def ladders(archive: Archive) -> list[Ladder]:
+    table = intraday(archive)
     tickers = table["ticker"].to_numpy(zero_copy_only=False)
     bounds = np.concatenate([[0], np.flatnonzero(tickers[1:] != tickers[:-1]) + 1, [len(tickers)]])
     end = np.asarray(table["end_period_ts"].to_numpy())
@@ -127,7 +136,7 @@ def test_results_follow_the_strict_rule_and_fall_with_the_strike(ordinary: Archi
 
 
 def test_quotes_are_plausible(ordinary: Archive, shown: list[Ladder]) -> None:
-    table = ordinary.tables["candlesticks"]
+    table = intraday(ordinary)
     bid, ask = (unscaled(table[f"yes_{s}_close"])[0] // 10_000 for s in ("bid", "ask"))
     spread = (ask - bid)[(bid > 0) & (ask < 100)]
     assert (spread.min(), spread.max()) == (1, 6)
@@ -149,7 +158,7 @@ def test_quotes_are_plausible(ordinary: Archive, shown: list[Ladder]) -> None:
 
 
 def test_candles_are_a_change_feed_inside_the_life_of_their_market(ordinary: Archive) -> None:
-    table = ordinary.tables["candlesticks"].to_pydict()
+    table = intraday(ordinary).to_pydict()
     markets = {m["ticker"]: m for m in ordinary.tables["markets"].to_pylist()}
     previous: dict[str, int] = {}
     for i in range(len(table["ticker"])):
@@ -181,10 +190,40 @@ def test_trades_add_up_to_candles_and_markets(tiny: Archive) -> None:
         volume[t["ticker"]] = volume.get(t["ticker"], 0) + t["count"]
         assert t["yes_price"] + t["no_price"] == 1
     candle_volume: dict[str, Any] = {}
-    for r in tiny.tables["candlesticks"].select(["ticker", "volume"]).to_pylist():
+    for r in intraday(tiny).select(["ticker", "volume"]).to_pylist():
         candle_volume[r["ticker"]] = candle_volume.get(r["ticker"], 0) + r["volume"]
     for m in tiny.tables["markets"].to_pylist():
         assert m["volume"] == candle_volume[m["ticker"]] == volume.get(m["ticker"], 0)
+
+
+def test_a_day_is_its_hours_and_minutes(tiny: Archive) -> None:
+    new_york = ZoneInfo("America/New_York")
+    inside: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in intraday(tiny).to_pylist():
+        last_moment = datetime.fromtimestamp(row["end_period_ts"] - 1, new_york)
+        midnight = datetime.combine(last_moment.date() + timedelta(days=1), time(), new_york)
+        inside.setdefault((row["ticker"], int(midnight.timestamp())), []).append(row)
+    days = [r for r in tiny.tables["candlesticks"].to_pylist() if r["period_interval"] == 1440]
+    assert {(r["ticker"], r["end_period_ts"]) for r in days} == set(inside)
+    for day in days:
+        parts = inside[day["ticker"], day["end_period_ts"]]
+        for side in ("yes_bid", "yes_ask"):
+            assert day[f"{side}_open"] == parts[0][f"{side}_open"]
+            assert day[f"{side}_close"] == parts[-1][f"{side}_close"]
+            assert day[f"{side}_high"] == max(p[f"{side}_high"] for p in parts)
+            assert day[f"{side}_low"] == min(p[f"{side}_low"] for p in parts)
+        assert day["volume"] == sum(p["volume"] for p in parts)
+        assert day["open_interest"] == parts[-1]["open_interest"]
+        assert day["price_previous"] == parts[0]["price_previous"]
+        traded = [p for p in parts if p["price_close"] is not None]
+        if not traded:
+            assert all(day[f"price_{p}"] is None for p in ("open", "high", "low", "close", "mean"))
+            continue
+        assert (day["price_open"], day["price_close"]) == (traded[0]["price_open"], traded[-1]["price_close"])
+        assert day["price_high"] == max(p["price_high"] for p in traded)
+        assert day["price_low"] == min(p["price_low"] for p in traded)
+        mean = sum(p["price_mean"] * p["volume"] for p in traded) / day["volume"]
+        assert abs(day["price_mean"] - mean) <= Decimal("0.00005")
 
 
 def test_size_and_lost_releases(ordinary: Archive) -> None:

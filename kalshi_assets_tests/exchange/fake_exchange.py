@@ -35,6 +35,7 @@ class FakeExchange:
     historical_trades: list[dict[str, Any]] = field(default_factory=list)
     fixed: dict[str, Reply] = field(default_factory=dict)
     page_rows: int = 1000
+    event_candles_cap: int = 5000
     asked: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     before: Callable[[str], None] | None = None
 
@@ -55,15 +56,17 @@ class FakeExchange:
                 events = [e for e in self.events if e["series_ticker"] == q["series_ticker"]]
                 return self._page(events, "events", q, 200)
             case ["markets"]:
-                return self._page(self.live_markets, "markets", q, 1000)
+                return self._markets(self.live_markets, q)
             case ["historical", "markets"]:
-                return self._page(self.historical_markets, "markets", q, 1000)
+                return self._markets(self.historical_markets, q)
             case ["markets", "trades"]:
                 return self._trades(self.live_trades, q)
             case ["historical", "trades"]:
                 return self._trades(self.historical_trades, q)
             case ["markets", "candlesticks"]:
                 return self._batch(q)
+            case ["series", _, "events", event, "candlesticks"]:
+                return self._event_candles(event, q)
             case ["markets", ticker]:
                 return self._one(self.live_markets, ticker)
             case ["historical", "markets", ticker]:
@@ -82,6 +85,22 @@ class FakeExchange:
         start = int(q["cursor"]) if q.get("cursor", "").isdigit() else 0
         end = start + size
         return Reply(200, {key: rows[start:end], "cursor": str(end) if end < len(rows) else ""})
+
+    def _markets(self, markets: list[dict[str, Any]], q: dict[str, str]) -> Reply:
+        rows = markets
+        if "tickers" in q:
+            asked = q["tickers"].split(",")
+            if len(asked) > 100:
+                return bad("too many tickers")
+            rows = [m for m in rows if m["ticker"] in asked]
+        if "min_updated_ts" in q:
+            if q.keys() - {"min_updated_ts", "mve_filter", "series_ticker", "limit", "cursor"}:
+                return bad("min_updated_ts is incompatible with other filters")
+            if q.get("mve_filter") != "exclude":
+                return bad("min_updated_ts needs mve_filter=exclude")
+            since = int(q["min_updated_ts"])
+            rows = [m for m in rows if datetime.fromisoformat(m["updated_time"]).timestamp() >= since]
+        return self._page(rows, "markets", q, 1000)
 
     def _one(self, markets: list[dict[str, Any]], ticker: str) -> Reply:
         found = [m for m in markets if m["ticker"] == ticker]
@@ -104,6 +123,16 @@ class FakeExchange:
         known = [t for t in tickers if t in self.live_candles]
         markets = [{"market_ticker": t, "candlesticks": _inside(self.live_candles[t], q)} for t in known]
         return Reply(200, {"markets": markets})
+
+    def _event_candles(self, event: str, q: dict[str, str]) -> Reply:
+        if event not in {m["event_ticker"] for m in self.live_markets}:
+            return NOT_FOUND
+        tickers = [m["ticker"] for m in self.live_markets if m["event_ticker"] == event]
+        periods = self.event_candles_cap // len(tickers)
+        reached = min(int(q["end_ts"]), int(q["start_ts"]) + periods * 60 * int(q["period_interval"]))
+        cut = {**q, "end_ts": str(reached)}
+        lists = [_inside(self.live_candles.get(t, []), cut) for t in tickers]
+        return Reply(200, {"market_tickers": tickers, "market_candlesticks": lists, "adjusted_end_ts": reached})
 
     def _single(self, candles: dict[str, list[dict[str, Any]]], ticker: str, q: dict[str, str]) -> Reply:
         if _periods(q) > 5_000:

@@ -43,12 +43,13 @@ def test_an_empty_page_in_the_middle_is_passed() -> None:
     assert walk(listing) == [1, 2]
 
 
-def test_a_cursor_that_comes_back_ends_the_walk_with_an_error() -> None:
+def test_a_cursor_that_comes_back_is_asked_for_twice_more_and_ends_the_walk_with_an_error() -> None:
     listing = Listing(
         {None: {"rows": [1], "cursor": "a"}, "a": {"rows": [2], "cursor": "b"}, "b": {"rows": [3], "cursor": "a"}}
     )
     with pytest.raises(MalformedResponse, match=r"/things.*page 3.*loops"):
         walk(listing)
+    assert listing.asked == [None, "a", "b", "b", "b"]
 
 
 def test_page_one_in_answer_to_a_lost_cursor_is_noticed() -> None:
@@ -56,6 +57,32 @@ def test_page_one_in_answer_to_a_lost_cursor_is_noticed() -> None:
     listing = Listing({None: {**first, "cursor": "a"}, "a": {"rows": [{"n": 1, "t": "X"}, {"t": "Y"}], "cursor": "b"}})
     with pytest.raises(MalformedResponse, match=r"page 2 begins with the same row"):
         walk(listing)
+    assert listing.asked == [None, "a", "a", "a"]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("stale", [{"rows": [1], "cursor": "a"}, {"rows": [7], "cursor": "a"}, {"rows": [1]}])
+def test_a_page_that_is_served_twice_is_asked_for_again(stale: dict[str, Any], times: int) -> None:
+    answers = {None: {"rows": [1], "cursor": "a"}, "a": {"rows": [2], "cursor": "b"}, "b": {"rows": [3], "cursor": ""}}
+    left = [stale] * times
+
+    def fetch(cursor: str | None) -> dict[str, Any]:
+        return left.pop() if cursor == "a" and left else answers[cursor]
+
+    accepted: list[Page] = []
+    walked = pages(fetch, "rows", endpoint="/things", on_page=accepted.append)
+    if times > 2:
+        with pytest.raises(MalformedResponse, match="loops"):
+            list(walked)
+        assert [p.number for p in accepted] == [1]
+    else:
+        assert [p.rows for p in walked] == [[1], [2], [3]]
+        assert [p.number for p in accepted] == [1, 2, 3]
+
+
+def test_a_row_on_two_pages_is_no_loop() -> None:
+    listing = Listing({None: {"rows": [1, 2], "cursor": "a"}, "a": {"rows": [2, 3], "cursor": ""}})
+    assert walk(listing) == [1, 2, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +93,8 @@ def test_what_is_no_page_is_refused(body: dict[str, Any]) -> None:
         walk(Listing({None: body}))
 
 
-def test_checkpoints_and_resuming() -> None:
+def test_checkpoints() -> None:
     answers = {None: {"rows": [1], "cursor": "a"}, "a": {"rows": [2], "cursor": "b"}, "b": {"rows": [3], "cursor": ""}}
     kept: list[Page] = []
     assert walk(Listing(answers), on_page=kept.append) == [1, 2, 3]
     assert [(p.number, p.cursor) for p in kept] == [(1, "a"), (2, "b"), (3, None)]
-    assert walk(Listing(answers), cursor=kept[0].cursor) == [2, 3]

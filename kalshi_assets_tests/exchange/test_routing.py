@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from math import ceil
 
@@ -9,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.errors import UsageError
-from kalshi_assets.exchange import Cutoff, MarketRef
+from kalshi_assets.exchange import Cutoff, MarketRef, routing
 from kalshi_assets.exchange.paths import segment
 from kalshi_assets.exchange.routing import (
     BATCH_CAP,
     PERIODS_MIN,
     SINGLE_CAP,
     Window,
-    batch_size,
+    batch_sizes,
     can_batch,
     candle_tier,
     trade_spans,
@@ -71,29 +72,94 @@ times = st.timedeltas(timedelta(0), timedelta(days=2000)).map(lambda passed: dat
 @settings(deadline=None)
 @given(start=times, length=st.timedeltas(timedelta(microseconds=1), timedelta(days=40)),
        minutes=st.sampled_from(PERIODS_MIN), cap=st.sampled_from([100, 416, SINGLE_CAP]))  # fmt: skip
-def test_windows_cover_the_range_within_the_cap(start: datetime, length: timedelta, minutes: int, cap: int) -> None:
+def test_windows_cover_the_range_within_the_cap_and_are_the_fewest(
+    start: datetime, length: timedelta, minutes: int, cap: int
+) -> None:
     end = start + length
     parts = windows(start, end, minutes, cap)
     assert parts[0].start_s <= start.timestamp()
     assert parts[-1].end_s >= end.timestamp()
     assert all(a.end_s == b.start_s for a, b in itertools.pairwise(parts))
-    # Both ends count, so n periods may hold n + 1 candles.
-    assert all((w.end_s - w.start_s) / (minutes * 60) + 1 <= cap for w in parts)
-    assert len(parts) <= ceil((length.total_seconds() + 2) / ((cap - 1) * minutes * 60))
+    # What the exchange counts: the requested range over the period.
+    assert all((w.end_s - w.start_s) / (minutes * 60) <= cap for w in parts)
+    assert len(parts) == ceil((parts[-1].end_s - parts[0].start_s) / (cap * minutes * 60))
 
 
-@settings(deadline=None)
-@given(markets=st.integers(1, 400), hours=st.integers(1, 3000), minutes=st.sampled_from(PERIODS_MIN))
-def test_batches_respect_both_caps_and_are_not_wasteful(markets: int, hours: int, minutes: int) -> None:
+def test_windows_are_of_equal_length_and_not_at_the_cap() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    end = start + timedelta(hours=hours)
-    size = batch_size(markets, start, end, minutes)
-    assert 1 <= size <= 100
-    parts = windows(start, end, minutes, BATCH_CAP // size)
-    assert all(size * ((w.end_s - w.start_s) / (minutes * 60) + 1) <= BATCH_CAP for w in parts)
-    requests = ceil(markets / size) * len(parts)
-    one_by_one = markets * len(windows(start, end, minutes, SINGLE_CAP))
-    assert requests <= one_by_one
+    s = int(start.timestamp())
+    assert windows(start, start + timedelta(minutes=5001), 1, SINGLE_CAP) == [
+        Window(s, s + 2501 * 60), Window(s + 2501 * 60, s + 5001 * 60),
+    ]  # fmt: skip
+    assert windows(start, start + timedelta(minutes=5000), 1, SINGLE_CAP) == [Window(s, s + 5000 * 60)]
+
+
+# The number of batch requests
+
+
+@pytest.mark.parametrize(
+    ("markets", "periods", "sizes"),
+    [
+        (1, 10_000, [1]), (100, 100, [100]), (101, 100, [100, 1]), (250, 40, [100, 100, 50]),
+        (20, 500, [20]), (20, 501, [20]), (120, 150, [66, 54]), (12, 842, [12]), (3, 10_000, [2, 1]),
+    ],
+)  # fmt: skip
+def test_sizes_of_known_batches(markets: int, periods: int, sizes: list[int]) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert batch_sizes(markets, start, start + timedelta(hours=periods), 60) == sizes
+
+
+@settings(deadline=None, max_examples=60)
+@given(markets=st.integers(1, 400), periods=st.integers(1, 100), minutes=st.sampled_from(PERIODS_MIN))
+def test_what_fits_one_call_costs_one_call_a_hundred(markets: int, periods: int, minutes: int) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    end = start + periods * timedelta(minutes=minutes)
+    sizes = batch_sizes(markets, start, end, minutes)
+    assert sum(sizes) == markets
+    assert sum(len(windows(start, end, minutes, BATCH_CAP // n)) for n in sizes) == ceil(markets / 100)
+
+
+def fewest_requests(markets: int, periods: int, most_tickers: int, most_candles: int) -> int:
+    """The oracle: every way to split the markets into batches, each walked in the longest windows allowed."""
+    fewest = [0]
+    for total in range(1, markets + 1):
+        ways = []
+        for size in range(1, min(most_tickers, total) + 1):
+            left, requests = periods, 0
+            while left > 0:
+                left -= next(n for n in range(most_candles, 0, -1) if n * size <= most_candles)
+                requests += 1
+            ways.append(requests + fewest[total - size])
+        fewest.append(min(ways))
+    return fewest[markets]
+
+
+def partitions(total: int, largest: int) -> Iterator[list[int]]:
+    if total == 0:
+        yield []
+    for size in range(min(total, largest), 0, -1):
+        for rest in partitions(total - size, size):
+            yield [size, *rest]
+
+
+def test_the_oracle_of_batches_agrees_with_trying_everything() -> None:
+    for markets, periods in itertools.product(range(1, 11), (1, 3, 7, 20, 31)):
+        tried = [sum(ceil(periods / (30 // n)) for n in sizes) for sizes in partitions(markets, 5)]
+        assert fewest_requests(markets, periods, 5, 30) == min(tried)
+
+
+def test_batches_make_the_fewest_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "BATCH_TICKERS", 6)
+    monkeypatch.setattr(routing, "BATCH_CAP", 40)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for markets, periods in itertools.product(range(1, 20), range(1, 60, 4)):
+        end = start + timedelta(hours=periods)
+        sizes = batch_sizes(markets, start, end, 60)
+        parts = [(n, windows(start, end, 60, 40 // n)) for n in sizes]
+        assert sum(sizes) == markets
+        assert max(sizes) <= 6
+        assert all(n * (w.end_s - w.start_s) / 3600 <= 40 for n, found in parts for w in found)
+        assert sum(len(found) for _, found in parts) == fewest_requests(markets, periods, 6, 40)
 
 
 @pytest.mark.parametrize("minutes", [0, 5, 15, 61])

@@ -112,7 +112,7 @@ def test_every_stage_that_is_read_needs_its_own(lake):
 
 def test_older_rules_are_no_evidence(lake, monkeypatch):
     vouch(lake)
-    monkeypatch.setattr("kalshi_assets.stages.evidence.RULES_VERSION", "2")
+    monkeypatch.setattr("kalshi_assets.stages.evidence.RULES_VERSION", "another")
     assert "is missing" in refusal(lake)
     vouch(lake)
     require_evidence(lake, "contracts", [DAY])

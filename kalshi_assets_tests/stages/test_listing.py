@@ -12,7 +12,7 @@ from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.exchange.models import EventRecord, MarketRecord, SeriesRecord
 from kalshi_assets.stages.catalog_rows import contract_rows
-from kalshi_assets.stages.listing import DAILY_REFERENCES, fetch_catalog
+from kalshi_assets.stages.listing import DAILY_REFERENCES, EventListing, fetch_catalog
 from kalshi_assets_tests.exchange import bodies
 
 SERIES, EVENT = "KXCPIYOY", "KXCPIYOY-26DEC"
@@ -49,17 +49,19 @@ def rows_of(record):
 class Listing:
     """An exchange that lists what a test put there."""
 
-    def __init__(self, events=(), markets=()):
-        self._events, self._markets = list(events), tuple(markets)
+    def __init__(self, events=(), markets=(), **series):
+        self._events, self._markets, self._series = list(events), tuple(markets), series
 
     def series(self, ticker):
-        return SeriesRecord.parse(bodies.series(ticker), "/series")
+        return SeriesRecord.parse(bodies.series(ticker, **self._series), "/series")
 
     def events(self, ticker):
         return [e for e in self._events if e.series_ticker == ticker]
 
     def markets(self, ticker):
-        return SimpleNamespace(markets=tuple(m for m in self._markets if m.event_ticker.startswith(f"{ticker}-")))
+        return SimpleNamespace(
+            markets=tuple(m for m in self._markets if m.event_ticker.startswith(f"{ticker}-")), pages=3
+        )
 
 
 class Macro:
@@ -107,7 +109,8 @@ def test_an_open_contract_has_one_row_known_at_its_listing():
 
 def test_the_listing_of_a_settled_contract_shows_nothing_of_its_fate():
     listing, _ = rows_of(settled())
-    assert (listing,) == tuple(rows_of(market()))
+    (unsettled,) = rows_of(market())
+    assert listing | {"changed_at": None} == unsettled | {"changed_at": None}
     shown = json.loads(listing["raw_json"])
     assert not [key for key in shown if any(word in key for word in WORDS_OF_THE_FUTURE)]
     assert shown["rules_primary"] == "If more."
@@ -154,9 +157,26 @@ def test_outcomes_are_typed(changes, outcome):
     assert row["outcome_type"] == outcome
 
 
-@pytest.mark.parametrize("status", ["initialized", "inactive", "active", "closed", "disputed", "determined"])
+@pytest.mark.parametrize("status", ["initialized", "inactive", "active", "closed"])
 def test_without_a_result_nothing_is_determined(status):
     assert len(rows_of(settled(status=status, result="", settlement_value_dollars=None))) == 1
+
+
+@pytest.mark.parametrize("status", ["determined", "disputed", "amended"])
+def test_a_dispute_without_a_result_is_told_without_an_outcome(status):
+    listing, row = rows_of(settled(status=status, result="", settlement_value_dollars=None, settlement_ts=None))
+    assert (listing["status"], row["status"]) == ("active", status)
+    assert (row["result"], row["outcome_type"], row["settlement_value_usd"]) == (None, None, None)
+
+
+def test_rows_say_when_the_exchange_last_changed_them():
+    told = datetime(2027, 1, 13, 14, tzinfo=UTC)
+    assert [row["changed_at"] for row in rows_of(settled())] == [told, told]
+    assert rows_of(market(updated_time=...))[0]["changed_at"] is None
+    catalog = fetch(Listing([event()], [market(), settled(f"{EVENT}-T0.4")]))
+    assert catalog.events["changed_at"].to_pylist() == [told]
+    early = fetch(Listing([event()], [market(updated_time=..., created_time="2026-10-01T00:00:00Z")]))
+    assert early.events["changed_at"].to_pylist() == [datetime(2026, 11, 16, 14, 2, 11, tzinfo=UTC)]
 
 
 # Events and their releases
@@ -170,8 +190,8 @@ def test_an_event_belongs_to_the_release_of_its_period():
     assert (row["known_at"], row["n_contracts"], row["event_type"]) == (LISTED, 2, "CPI")
     assert catalog.event_dates == [date(2027, 1, 13)]
     assert catalog.contracts.num_rows == 3
-    (covered,) = catalog.coverage.to_pylist()
-    assert (covered["endpoint"], covered["expected"], covered["received"]) == ("markets", 2, 2)
+    listed = EventListing(frozenset({f"{EVENT}-T0.3", f"{EVENT}-T0.4"}), {}, is_listed=True)
+    assert (catalog.listings, catalog.pages) == ({EVENT: listed}, {SERIES: 3})
     (series,) = catalog.series.to_pylist()
     assert (series["series_ticker"], series["known_at"], series["simulated"]) == (SERIES, LISTED, False)
     assert catalog.notes == ()
@@ -186,6 +206,14 @@ def test_a_release_that_was_moved_gives_a_version_each():
         (told, moved, date(2027, 1, 15)),
     ]
     assert catalog.event_dates == [date(2027, 1, 15)]
+    said = [
+        (row["known_at"], row["release_time"], row["mapping_version"], row["event_date"])
+        for row in (*catalog.former_events.to_pylist(), *catalog.events.to_pylist())
+    ]
+    assert said == [
+        (LISTED, RELEASE, "v1", date(2027, 1, 15)),
+        (told, moved, "v2", date(2027, 1, 15)),
+    ]
     assert set(catalog.contracts["event_date"].to_pylist()) == {date(2027, 1, 15)}
 
 
@@ -218,7 +246,7 @@ def test_a_series_nobody_described_is_dated_by_its_close():
 def test_an_event_without_contracts_is_left_out_with_a_note():
     catalog = fetch(Listing([event("KXCPIYOY-26NOV"), event()], [market()]))
     assert catalog.events["event_ticker"].to_pylist() == [EVENT]
-    assert catalog.coverage["event_ticker"].to_pylist() == [EVENT]
+    assert catalog.listings["KXCPIYOY-26NOV"] == EventListing(frozenset(), {}, is_listed=True)
     assert catalog.notes == ("KXCPIYOY-26NOV lists no contract on either tier and is left out.",)
 
 
@@ -227,6 +255,13 @@ def test_contracts_of_no_listed_event_are_noted():
     catalog = fetch(Listing([event()], [market(), stray]))
     assert catalog.contracts["ticker"].to_pylist() == [f"{EVENT}-T0.3"]
     assert catalog.notes == ("KXCPIYOY-26NOV: 1 contracts belong to no listed event.",)
+
+
+def test_contracts_that_the_event_names_itself_are_noted_with_whether_they_are_provisional():
+    named = [{"ticker": "A", "is_provisional": True}, {"ticker": "B"}, {"is_provisional": True}, "C"]
+    catalog = fetch(Listing([event(markets=named)], [market()]))
+    assert catalog.listings[EVENT].named == {"A": True, "B": False}
+    assert fetch(Listing([event(markets="A")], [market()])).listings[EVENT].named == {}
 
 
 def test_a_series_without_events_is_refused():

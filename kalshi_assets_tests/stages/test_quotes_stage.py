@@ -2,19 +2,25 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
 from kalshi_assets.errors import GateError, Unreachable
 from kalshi_assets.exchange.candles import CANDLES
+from kalshi_assets.exchange.findings import Finding
+from kalshi_assets.exchange.journal import Download
 from kalshi_assets.exchange.models import Cutoff
+from kalshi_assets.exchange.seam import Seam
 from kalshi_assets.exchange.trades import TRADES
 from kalshi_assets.stages.context import StageContext
-from kalshi_assets.stages.quotes import CandleWindow, quotes
+from kalshi_assets.stages.ladder_pulls import CandleWindow
+from kalshi_assets.stages.quotes import quotes
+from kalshi_assets.store.journal import DownloadJournal
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets_tests.exchange import bodies
-from kalshi_assets_tests.stages.catalog_seed import CLOSED, DAY, EVENT, OPENED, SERIES, fill_catalog, vouch
+from kalshi_assets_tests.stages.catalog_seed import CLOSED, DAY, EVENT, OPENED, SERIES, fill_catalog, vouch, write
 
 HOURLY = (CandleWindow(60, timedelta(days=35)),)
 
@@ -29,8 +35,10 @@ class Exchange:
     def __init__(self, *cutoffs, silent=()):
         self.cutoffs = list(cutoffs or (cutoff(), cutoff()))
         self.silent = set(silent)
-        self.candles_asked, self.trades_asked = [], []
+        self.candles_asked, self.trades_asked, self.seams_asked = [], [], []
         self.broken = False
+        self.looked_up, self.deleted = [], set()
+        self.on_seam = Seam(compared=9, different=0, only_live=0, only_historical=0, first=None)
 
     def cutoff(self):
         return self.cutoffs.pop(0)
@@ -58,6 +66,18 @@ class Exchange:
         }  # fmt: skip
         return pa.Table.from_pylist([] if market.ticker in self.silent else [row], schema=TRADES)
 
+    def markets_by_ticker(self, tickers):
+        self.looked_up.append(list(tickers))
+        return tuple(SimpleNamespace(ticker=t) for t in tickers if t not in self.deleted)
+
+    def seam(self, refs, *, period_minutes, start, end, cutoff):
+        self.seams_asked.append(("candles", len(refs)))
+        return self.on_seam
+
+    def trade_seam(self, ref, *, cutoff):
+        self.seams_asked.append(("trades", ref.ticker))
+        return self.on_seam
+
 
 @pytest.fixture
 def lake(tmp_path):
@@ -67,9 +87,15 @@ def lake(tmp_path):
     return made
 
 
-def pull(lake, exchange, *, series=(SERIES,), **windows):
+def pull(lake, exchange, *, series=(SERIES,), journal=None, findings=tuple, **windows):
     context = StageContext(
-        lake=lake, run_id="r1", exchange=lambda: exchange, catalog=lambda _: None, simulated=lambda: False
+        lake=lake,
+        run_id="r1",
+        exchange=lambda: exchange,
+        catalog=lambda _: None,
+        simulated=lambda: False,
+        journal=journal,
+        findings=findings,
     )
     return quotes(context, Scope([DAY], series), **windows)
 
@@ -116,19 +142,131 @@ def test_a_candle_is_known_when_its_period_ends(lake):
     assert all(g.passed for g in result.gates)
 
 
+def coverage(lake, endpoint="candlesticks"):
+    (row,) = [r for r in lake.read("coverage").to_pylist() if r["endpoint"] == endpoint]
+    return row["expected"], row["received"], row["complete"], row["reason"]
+
+
 def test_coverage_counts_contracts_that_were_never_quoted(lake):
     result = pull(lake, Exchange(silent=[f"{EVENT}-T3.1"]), windows=HOURLY)
-    (row,) = lake.read("coverage").to_pylist()
-    assert (row["endpoint"], row["expected"], row["received"], row["complete"]) == ("candlesticks", 3, 2, True)
-    assert row["reason"] == "1 contracts were never quoted"
-    assert result.notes == ("1 contracts were never quoted.",)
+    assert coverage(lake) == (3, 2, False, f"1 of 3 contracts were never quoted, the first is {EVENT}-T3.1")
+    assert "1 contracts were never quoted (table coverage)." in result.notes
+    assert all(g.passed for g in result.gates)
 
 
 def test_full_coverage_needs_no_reason(lake):
-    result = pull(lake, Exchange(), windows=HOURLY)
-    (row,) = lake.read("coverage").to_pylist()
-    assert (row["expected"], row["received"], row["reason"]) == (3, 3, None)
-    assert result.notes == ()
+    pull(lake, Exchange(), windows=HOURLY)
+    assert coverage(lake) == (3, 3, True, None)
+
+
+def test_contracts_far_from_the_boundary_are_not_compared(lake):
+    exchange = Exchange()
+    result = pull(lake, exchange, windows=HOURLY)
+    assert exchange.seams_asked == []
+    (gate,) = [g for g in result.gates if g.check_name == "tiers_agree"]
+    assert (gate.passed, gate.n_rows) == (True, 0)
+    assert "near the boundary" in gate.detail
+
+
+def settle(lake):
+    """A settled version of each contract, an hour and a half after the close."""
+    at = CLOSED + timedelta(minutes=90)
+    rows = [
+        {**row, "ts": at, "known_at": at, "settlement_time": at, "result": "no", "status": "finalized"}
+        for row in lake.read("contracts").to_pylist()
+    ]
+    write(lake, "contracts", rows)
+    vouch(lake)
+
+
+NEAR = {"market_settled_ts": "2024-07-12T00:00:00Z", "trades_created_ts": "2024-07-01T00:00:00Z"}
+
+
+def test_near_the_boundary_both_tiers_are_asked_and_counted(lake):
+    settle(lake)
+    exchange = Exchange(cutoff(**NEAR), cutoff(**NEAR))
+    result = pull(lake, exchange, windows=HOURLY)
+    assert ("candles", 3) in exchange.seams_asked
+    assert sum(kind == "trades" for kind, _ in exchange.seams_asked) == 3
+    (gate,) = [g for g in result.gates if g.check_name == "tiers_agree"]
+    assert (gate.passed, gate.n_rows) == (True, 36)
+
+
+def test_tiers_that_disagree_block(lake):
+    settle(lake)
+    exchange = Exchange(cutoff(**NEAR), cutoff(**NEAR))
+    exchange.on_seam = Seam(compared=9, different=1, only_live=0, only_historical=0, first="T at noon")
+    result = pull(lake, exchange, windows=HOURLY)
+    (gate,) = result.failed
+    assert gate.check_name == "tiers_agree"
+    assert gate.first_offender.startswith(f"candles of {EVENT}: 1 differ")
+    assert gate.first_offender.endswith("T at noon")
+
+
+def test_undocumented_fields_are_told_and_logged(lake):
+    result = pull(lake, Exchange(), windows=HOURLY, findings=lambda: [Finding("/markets", "unknown_field", "x", 7)])
+    assert any("1 kinds of undocumented fields" in note for note in result.notes)
+    assert lake.read("ingest_log")["findings_json"].to_pylist() == ['["/markets: unknown_field x (7)"]']
+
+
+def make_provisional(lake, ticker):
+    (row,) = [r for r in lake.read("contracts").to_pylist() if r["ticker"] == ticker]
+    write(lake, "contracts", [{**row, "raw_json": '{"is_provisional":true}'}])
+    vouch(lake)
+
+
+def test_a_deleted_provisional_contract_keeps_what_was_seen_of_it(lake):
+    gone = f"{EVENT}-T3.1"
+    make_provisional(lake, gone)
+    pull(lake, Exchange(), windows=HOURLY)
+    held = lake.read("quotes"), lake.read("trades")
+    exchange = Exchange()
+    exchange.deleted = {gone}
+    result = pull(lake, exchange, windows=HOURLY)
+    assert exchange.looked_up == [[gone]]
+    assert gone not in [ticker for ticker, *_ in exchange.trades_asked]
+    assert (lake.read("quotes"), lake.read("trades")) == held
+    assert any("deleted 1 provisional contracts" in note for note in result.notes)
+    assert all(g.passed for g in result.gates)
+
+
+def test_where_nothing_is_provisional_nothing_is_looked_up(lake):
+    exchange = Exchange()
+    pull(lake, exchange, windows=HOURLY)
+    assert exchange.looked_up == []
+
+
+class Journalling(Exchange):
+    """Keeps one page of a listing in the journal, then breaks."""
+
+    def __init__(self, journal, *, then_break):
+        super().__init__()
+        self.journal, self.broken = journal, then_break
+
+    def trades(self, market, **range_):
+        self.journal.keep(Download("/markets/trades", market.ticker, 0, 60), 1, b"{}", rows=5, cursor="next")
+        return super().trades(market, **range_)
+
+
+def test_a_pull_that_breaks_off_says_how_far_it_came_and_keeps_its_pages(lake, tmp_path):
+    journal = DownloadJournal(tmp_path, "test")
+    with pytest.raises(Unreachable):
+        pull(lake, Journalling(journal, then_break=True), windows=HOURLY, journal=journal)
+    rows = lake.read("ingest_checkpoints").to_pylist()
+    assert rows
+    assert {(r["endpoint"], r["pages"], r["rows"], r["cursor"], r["complete"]) for r in rows} == {
+        ("/markets/trades", 1, 5, "next", False)
+    }
+    assert journal.pages(Download("/markets/trades", rows[0]["key"], 0, 60)) == [b"{}"]
+    journal.close()
+
+
+def test_a_committed_pull_leaves_nothing_in_the_journal(lake, tmp_path):
+    journal = DownloadJournal(tmp_path, "test")
+    pull(lake, Journalling(journal, then_break=False), windows=HOURLY, journal=journal)
+    assert journal.pages(Download("/markets/trades", f"{EVENT}-T3.0", 0, 60)) == []
+    assert lake.read("ingest_checkpoints").num_rows == 3
+    journal.close()
 
 
 @pytest.mark.parametrize("boundary", ["market_settled_ts", "trades_created_ts"])

@@ -252,14 +252,14 @@ def test_a_past_version_reads_as_it_was_and_cannot_be_written(lake: Lake) -> Non
 
 def test_stored_content_hashes_as_the_rows_in_hand(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     from kalshi_assets.core.hashing import content_hash_of
-    from kalshi_assets.store import lake as lake_module
+    from kalshi_assets.store import content_hashes
 
     rows = table("quotes", [quote(day(d), m, series=s) for d in range(4) for m in (1, 2) for s in ("KXU3", "KXCPI")])
     lake.replace("quotes", rows, scope=Scope([day(d) for d in range(4)]), run_id="r")
     expected = content_hash_of("quotes", rows)
     assert lake.content_hash("quotes") == expected
-    monkeypatch.setattr(lake_module, "_HASH_BATCH_ROWS", 3)
-    assert lake.content_hash("quotes") == expected
+    monkeypatch.setattr(content_hashes, "_BLOCK_ROWS", 3)
+    assert Lake(lake.root).content_hash("quotes") == expected
     assert lake.content_hash("quotes", event_dates=[day(1)]) == {day(1): expected[day(1)]}
     lake.upsert("macro_observations", table("macro_observations", [macro(day(0), 0, 1.0)]), run_id="r")
     assert list(lake.content_hash("macro_observations")) == [None]
@@ -306,7 +306,7 @@ def test_a_lost_race_is_bounded_and_waits_with_jitter(tmp_path: Path, monkeypatc
     def lose(*_: object) -> None:
         raise CommitFailedError("lost")
 
-    monkeypatch.setattr(lake_module, "commit_partitions", lose)
+    monkeypatch.setattr(lake_module, "commit_files", lose)
     with pytest.raises(StoreError, match="quotes was changed by others in each of 6 attempts"):
         put(lake, [quote(day(0), 1)], [day(0)])
     assert len(waits) == 6

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import pytest
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import StoreError, UsageError
+from kalshi_assets.store import sql as sql_module
 from kalshi_assets.store.conform import stored_schema
 from kalshi_assets.store.lake import Lake, Scope
-from kalshi_assets.store.sql import query
+from kalshi_assets.store.snapshots import record_snapshot
+from kalshi_assets.store.sql import open_connection, query
 from kalshi_assets_tests.store.rows import at, day, label, quote, table
+from kalshi_assets_tests.store.sql_attacks import ATTACKS
 
 
 def fill(root: Path) -> Lake:
@@ -79,7 +83,7 @@ def test_tables_not_written_are_empty_views(tmp_path: Path) -> None:
     empty = Lake(tmp_path / "nothing")
     for name, spec in TABLES.items():
         assert query(empty, f"select * from {name}").schema.names == stored_schema(spec).names
-    assert query(empty, "show tables").column(0).to_pylist() == sorted(TABLES)
+    assert query(empty, "show tables").column(0).to_pylist() == sorted([*TABLES, "lake_snapshots"])
 
 
 def test_queries_as_people_write_them(lake: Lake) -> None:
@@ -103,50 +107,7 @@ def test_queries_as_people_write_them(lake: Lake) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "select * from read_csv('{secret}')",
-        "select * from read_text('{secret}')",
-        "select * from read_blob('{secret}')",
-        "select * from read_parquet('{inside}')",
-        "select * from glob('{folder}/*')",
-        "select * from '{secret}'",
-        "select * from '{inside}'",
-        "select * from sniff_csv('{secret}')",
-        "copy (select 42) to '{target}'",
-        "explain analyze copy (select 42) to '{target}'",
-        "explain copy (select 42) to '{target}'",
-        "export database '{target}'",
-        "attach '{target}' as other",
-        "install httpfs",
-        "load httpfs",
-        "set enable_external_access = true",
-        "reset enable_external_access",
-        "set lock_configuration = false",
-        "pragma enable_profiling",
-        "call pragma_version()",
-        "create table t as select 1",
-        "create view quotes as select 1",
-        "insert into quotes select * from quotes",
-        "delete from quotes",
-        "drop view quotes",
-        "with t as (insert into quotes select * from quotes returning *) select * from t",
-        "select 1; select 2",
-        "select 1; copy (select 42) to '{target}'",
-        "prepare p as select 1",
-        "use memory",
-        "checkpoint",
-        "select getenv('HOME')",
-        "select * from query('copy (select 42) to ''{target}''')",
-        "select * from lake",
-        "select * from secret_table",
-        "",
-        "-- nothing",
-        "selec 1",
-        "select no_such_column from quotes",
-    ],
-)
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_but_reading_the_lake(fortress: Path, attack: str) -> None:
     lake = Lake(fortress / "lake")
     inside = next((fortress / "lake/quotes").rglob("*.parquet"))
@@ -159,3 +120,71 @@ def test_nothing_but_reading_the_lake(fortress: Path, attack: str) -> None:
     assert "hunter2" not in str(caught.value)
     assert sorted(fortress.rglob("*")) == before
     assert lake.read("quotes").equals(secret_table)
+
+
+def test_words_inside_texts_and_comments_are_no_calls(lake: Lake) -> None:
+    sql = """
+        select 'getenv(1), é duckdb_secrets(' as "query", event_ticker glob 'K*' g -- copy (
+        from labels /* read_csv( */
+    """
+    assert query(lake, sql).column_names == ["query", "g"]
+    assert query(lake, "select count(*) n from duckdb_tables()").num_rows == 1
+    # Letters of more than one byte before a call do not hide it.
+    with pytest.raises(UsageError, match="calls duckdb_memory"):
+        query(lake, "select 'éééé', * from duckdb_memory()")
+
+
+def test_a_query_cannot_take_the_memory_or_the_disk(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    small = [s.replace("'25%'", "'64MB'") for s in sql_module._LOCK]
+    assert small != list(sql_module._LOCK)
+    monkeypatch.setattr(sql_module, "_LOCK", small)
+    runaway = "select a.range x, hash(b.range) y from range(100000) a, range(100000) b order by y, x"
+    with pytest.raises(UsageError, match="Out of Memory"):
+        query(lake, f"select count(*) from ({runaway})")
+    with pytest.raises(UsageError, match="larger than 4 MiB: aggregate"):
+        query(lake, "select * from range(100000000000)", largest_bytes=4 << 20)
+    assert query(lake, "select * from range(400000)", largest_bytes=4 << 20).num_rows == 400_000
+    with open_connection(lake) as connection:
+        assert connection.sql("select current_setting('temp_directory')").fetchall() == [("",)]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_error_late_in_the_answer_is_the_querys(lake: Lake) -> None:
+    late = "select case when range = 900000 then error('enough') else 1 end from range(1000000)"
+    with pytest.raises(UsageError, match="enough"):
+        query(lake, late)
+
+
+def test_the_snapshots_are_a_table(lake: Lake) -> None:
+    assert query(lake, "select * from lake_snapshots").num_rows == 0
+    ids = [record_snapshot(lake, stage=s, run_id="run", code_version="1", config_hash="c") for s in ("a", "b")]
+    got = query(lake, "select * from lake_snapshots order by sequence").to_pylist()
+    assert [r["id"] for r in got] == ids
+    assert [r["stage"] for r in got] == ["a", "b"]
+    assert {(r["run_id"], r["code_version"], r["config_hash"]) for r in got} == {("run", "1", "c")}
+    assert json.loads(got[0]["tables"]) == lake.versions()
+    assert query(lake, "select 1 from lake_snapshots", as_of=at(0)).num_rows == 0
+    versions = "select tables->>'quotes' v from lake_snapshots limit 1"
+    assert query(lake, versions).to_pylist() == [{"v": str(lake.version("quotes"))}]
+
+
+def test_queries_stay_at_the_newest_snapshot_or_at_the_one_that_is_named(lake: Lake) -> None:
+    def counts(snapshot: str | None = None) -> tuple[int, int]:
+        sql = "select (select count(*) from quotes) q, (select count(*) from labels) l"
+        (row,) = query(lake, sql, snapshot=snapshot).to_pylist()
+        return row["q"], row["l"]
+
+    first = record_snapshot(lake, stage="s", run_id="r", code_version="1", config_hash="c")
+    lake.replace("quotes", table("quotes", []), scope=Scope([day(0)]), run_id="r9")
+    assert counts() == (9, 3)
+    lake.upsert("labels", table("labels", [label(day(7), 1, 1.0)]), run_id="r9")
+    assert counts() == (9, 3)
+    second = record_snapshot(lake, stage="s", run_id="r", code_version="1", config_hash="c")
+    assert counts() == counts(second) == (6, 4)
+    assert counts(first) == counts(first[:6]) == (9, 3)
+    with pytest.raises(UsageError, match="no lake snapshot"):
+        counts("0" * 32)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.locks import hold_home
+from kalshi_assets.store.maintenance import maintain
+from kalshi_assets.store.transactions import transaction
 from kalshi_assets_tests.store.rows import day, macro, quote, table
 
 
@@ -45,3 +48,22 @@ def sit_on(home: str, ready: object) -> None:
         ready.set()  # type: ignore[attr-defined]
         while True:
             time.sleep(60)
+
+
+def half_a_stage(root: str, ready: object) -> None:
+    """Write the first table of a stage, and never get to the second."""
+    lake = Lake(root)
+    with transaction(lake, "killed"):
+        rows = table("quotes", [quote(day(0), m) for m in range(9)])
+        lake.replace("quotes", rows, scope=Scope([day(0)]), run_id="killed")
+        ready.set()  # type: ignore[attr-defined]
+        while True:
+            time.sleep(60)
+
+
+def maintain_for_ever(root: str, ready: object) -> None:
+    """Do the upkeep again and again, keeping as little as possible."""
+    lake = Lake(root)
+    ready.set()  # type: ignore[attr-defined]
+    while True:
+        maintain(lake, keep_days=0, keep_newest=2, now=datetime.now(UTC) + timedelta(days=400))
