@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def growth(folder: Path, quotes: pa.Table) -> Result:
     rows = []
     for what in timings[0]:
         seconds = [t[what].wall_s for t in timings]
-        ratios = [later / earlier for earlier, later in zip(seconds[:-1], seconds[1:], strict=True)]
+        ratios = [later / earlier for earlier, later in pairwise(seconds)]
         rows.append((what, *(f"{s:.4f}" for s in seconds), *(f"{r:.1f}" for r in ratios)))
     return Result(
         "Store, growth: seconds by rows",

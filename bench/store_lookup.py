@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,34 +23,37 @@ COLUMNS = ["yes_bid_close_usd", "yes_ask_close_usd"]
 
 
 def lookups(home: Path, quotes: pa.Table) -> Result:
-    """Many requests over all contracts, and over a few; both engines must agree."""
-    many, few = home.parent / "many.parquet", home.parent / "few.parquet"
+    """Many requests over all contracts, and as many over a few; both engines must agree."""
     rng = np.random.default_rng(11)
-    pq.write_table(requests_of(quotes, rng, REQUESTS, None), many)
-    pq.write_table(requests_of(quotes, rng, REQUESTS, SELECTIVE), few)
-    rows, notes = [], []
-    for title, requests in (("all contracts", many), (f"{SELECTIVE} contracts", few)):
-        if _has_polars():
-            _compare(ours(home, requests), polars(home, requests))
-            mine, theirs = in_turns(5, lambda: ours(home, requests), lambda: polars(home, requests))
-            rows.append(
-                _row(f"{title}: polars scan_parquet().join_asof()", theirs, theirs, _peak("polars", home, requests))
-            )
-            rows.append(_row(f"{title}: lookup(lake, ...)", mine, theirs, _peak("lake", home, requests)))
-        else:
-            (mine,) = in_turns(5, lambda: ours(home, requests))
-            rows.append(_row(f"{title}: lookup(lake, ...)", mine, mine, _peak("lake", home, requests)))
-            notes = ["polars is not installed, so there is no rival: pip install '.[dev]'."]
+    rows = []
+    for title, contracts in (("all contracts", None), (f"{SELECTIVE} contracts", SELECTIVE)):
+        requests = home.parent / f"requests-{contracts}.parquet"
+        pq.write_table(requests_of(quotes, rng, REQUESTS, contracts), requests)
+        rows += _rows(title, home, requests)
     return Result(
         f"Store, as-of lookup: {REQUESTS:,} pairs of a contract and a time in {quotes.num_rows:,} quotes",
         ("what", "seconds", "CPU s", "times polars", "peak MiB of a process"),
         rows,
         (
-            "Both read the same files. polars is given their list and takes the last row known; the lake finds the files",
-            "in the log and takes the row of the greatest ts, which differs where a row came late.",
-            *notes,
+            "Both read the same files. polars gets their list and takes the last row known; the lake asks the log",
+            "and takes the row of the greatest ts, which differs where a row came late.",
+            *(() if _has_polars() else ("polars is not installed, so there is no rival: pip install '.[dev]'.",)),
         ),
     )
+
+
+def _rows(title: str, home: Path, requests: Path) -> list[tuple[str, ...]]:
+    lake = partial(ours, home, requests)
+    if not _has_polars():
+        (mine,) = in_turns(5, lake)
+        return [_row(f"{title}: lookup(lake, ...)", mine, mine, _peak("lake", home, requests))]
+    rival = partial(polars, home, requests)
+    _compare(lake(), rival())
+    mine, theirs = in_turns(5, lake, rival)
+    return [
+        _row(f"{title}: polars scan_parquet().join_asof()", theirs, theirs, _peak("polars", home, requests)),
+        _row(f"{title}: lookup(lake, ...)", mine, theirs, _peak("lake", home, requests)),
+    ]
 
 
 def ours(home: Path, requests: Path) -> pa.Table:

@@ -43,9 +43,7 @@ def reads(home: Path, quotes: pa.Table) -> Result:
             _row("Lake.content_hash, reading included", n, hashed, bare_all),
             _row("Lake.content_hash, files hashed before", n, again, bare_all),
         ],
-        (
-            "The bare read knows the file by name; the lake opens the log, finds it there, and checks order and versions.",
-        ),
+        ("The bare read knows its file; the lake opens the log, finds the file there, checks order and versions.",),
     )
 
 

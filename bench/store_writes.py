@@ -53,7 +53,7 @@ def writes(folder: Path, quotes: pa.Table) -> Result:
     delta, plain, files, ours, again, small_delta, small_ours = best
     large, extra = _memory(quotes.num_rows)
     return Result(
-        f"Store, writing: {bulk.num_rows:,} quotes of {bulk.num_columns} columns in {len(_scope(bulk).event_dates)} dates",
+        f"Store, writing: {bulk.num_rows:,} quotes, {bulk.num_columns} columns, {len(_scope(bulk).event_dates)} dates",
         ("what", "seconds", "CPU s", "rows/s", "times write_deltalake", "times Parquet bound"),
         [
             _row("write_deltalake, bare", bulk, delta, delta, files),

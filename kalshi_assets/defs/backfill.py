@@ -143,6 +143,8 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure and (error := event.step_failure_data.error):
             cause = error.cause or error
+            if dg.DagsterExecutionInterruptedError.__name__ in (cause.cls_name, error.cls_name):
+                raise KeyboardInterrupt
             said = cause.message.strip().splitlines()[0]
             return f"{event.step_key} failed unexpectedly: {said} (run {result.run_id})."
     return f"The run {result.run_id} failed without naming a step: look at it in Dagster's UI (make ui)."

@@ -24,7 +24,7 @@ def lake_health(
     context: dg.AssetExecutionContext, workbench: dg.ResourceParam[Workbench]
 ) -> dg.MaterializeResult[None]:
     """Count, file, and show the problems."""
-    rows = health(workbench.stage_context(context.run_id)).to_pylist()
+    rows = health(workbench.stage_context(context.run.run_id)).to_pylist()
     lines = ["| series | events | labelled | overdue | incomplete | problems |", "|---|---|---|---|---|---|"]
     for r in rows:
         said = " ".join(r["problems"]) or "none"

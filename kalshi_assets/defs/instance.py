@@ -8,9 +8,10 @@ eight assets over 500 dates take a minute instead of two seconds
 """
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -184,7 +185,37 @@ def configuration_folder() -> Path:
     return Path(__file__).resolve().parent
 
 
+def drop_half_created(folder: Path) -> list[Path]:
+    """Remove Dagster's databases that a kill left without all their tables; the caller holds the home.
+
+    Dagster makes the tables one by one and stamps the schema's version last, and afterwards takes a
+    file that is there for complete. One without the stamp has never held a run.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for name in ("runs.db", "history/index.db", "schedules/schedules.db"):
+        file = folder / name
+        if file.is_file() and not _is_stamped(file):
+            for part in (file, *file.parent.glob(f"{file.name}-*")):
+                part.unlink()
+            removed.append(file)
+    return removed
+
+
+def _is_stamped(file: Path) -> bool:
+    with closing(sqlite3.connect(file)) as db:
+        try:
+            return bool(db.execute("select count(*) from alembic_version").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return False
+            raise
+
+
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The Dagster instance of a home."""
+    """The Dagster instance of a home; the caller holds the home."""
     prepare_environment(settings)
+    drop_half_created(settings.dagster)
     return dg.DagsterInstance.from_config(str(configuration_folder()))

@@ -91,5 +91,5 @@ def _serve_until_parent_ends(folder: Path, plan: Path | None) -> None:
 if __name__ == "__main__":
     try:
         _serve_until_parent_ends(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # whoever started it has gone
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""A connection to the bucket that holds a lake, and the proof that commits on it are safe.
+"""Connections to the bucket that holds a lake, and the proof that commits on it are safe.
 
 Commits on a bucket rest on a put that fails where its version is there already.
 A store that ignores the condition would let two writers both believe in a
@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pyarrow.fs as pafs
 
 from kalshi_assets.errors import SettingsError, StoreError
 from kalshi_assets.store.object_failures import explained
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 PROOF = "_conditional_put"
 _ALLOW_HTTP = "AWS_ALLOW_HTTP"
+_ARROW_TIMEOUTS = {"timeout": "request_timeout", "connect_timeout": "connect_timeout"}
 
 
 def open_bucket(address: str, options: Mapping[str, str]) -> S3Store:
@@ -48,6 +52,32 @@ def open_bucket(address: str, options: Mapping[str, str]) -> S3Store:
         client_options=client,  # type: ignore[arg-type]
         retry_config=retries,  # type: ignore[arg-type]
     )
+
+
+def scannable_bucket(address: str, options: Mapping[str, str]) -> pafs.FileSystem:
+    """The bucket through Arrow's own client, for scans.
+
+    A scan reads in threads of Arrow's. Were they to call Python for each read, a scan that is
+    dropped before its end could wait for them while they wait for the interpreter.
+
+    Args:
+        address: the lake's address.
+        options: as delta-rs takes them.
+    """
+    endpoint = urlsplit(options.get("AWS_ENDPOINT_URL", ""))
+    seconds = {name: _duration(options[key]).total_seconds() for key, name in _ARROW_TIMEOUTS.items() if key in options}
+    native = pafs.S3FileSystem(
+        access_key=options["AWS_ACCESS_KEY_ID"],
+        secret_key=options["AWS_SECRET_ACCESS_KEY"],
+        session_token=options.get("AWS_SESSION_TOKEN"),
+        region=options["AWS_REGION"],
+        endpoint_override=endpoint.netloc + endpoint.path or None,
+        scheme=endpoint.scheme or "https",
+        force_virtual_addressing=options.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true",
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=1 + int(options.get("max_retries", "3"))),
+        **seconds,
+    )
+    return pafs.SubTreeFileSystem(address.removeprefix("s3://"), native)
 
 
 def require_conditional_put(address: str, options: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ The only module that writes a log through delta-rs. Deciding what to write belon
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 
@@ -66,18 +65,12 @@ def commit_files(
     before = delta.version()
     delta.create_write_transaction(
         actions,
-        # delta-rs takes removals from us in this mode only; the log says what it is.
+        # delta-rs takes removals from us in this mode only; that it adds to what was read is said below.
         mode="append",
         schema=delta.schema(),
         partition_by=list(spec.partition_by),
         commit_properties=CommitProperties(
-            custom_metadata={
-                "run_id": run_id,
-                "operationParameters": {"mode": "Overwrite", "partitionBy": json.dumps(spec.partition_by)},
-                "isBlindAppend": False,
-                "readVersion": before,
-            },
-            max_commit_retries=0,
+            custom_metadata={"run_id": run_id, "isBlindAppend": False, "readVersion": before}, max_commit_retries=0
         ),
         post_commithook_properties=KEEPING_LOG,
     )

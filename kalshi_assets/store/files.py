@@ -203,7 +203,7 @@ def dataset_of(spec: TableSpec, filesystem: pafs.FileSystem, files: Sequence[Dat
         StoreError: a local file is missing or has another size than its log says. A scan fills a
             column that a file lacks with nulls, so an exchanged file must be found before.
     """
-    if isinstance(filesystem, pafs.SubTreeFileSystem):
+    if isinstance(filesystem, pafs.SubTreeFileSystem) and isinstance(filesystem.base_fs, pafs.LocalFileSystem):
         for f, info in zip(files, filesystem.get_file_info([f.path for f in files]), strict=True):
             if info.size != f.size:
                 raise _not_as_logged(
@@ -216,7 +216,9 @@ def dataset_of(spec: TableSpec, filesystem: pafs.FileSystem, files: Sequence[Dat
         expression = known[0] if known else None
         for more in known[1:]:
             expression = expression & more
-        fragments.append(parquet.make_fragment(f.path, filesystem=filesystem, partition_expression=expression))
+        fragments.append(
+            parquet.make_fragment(f.path, filesystem=filesystem, partition_expression=expression, file_size=f.size)
+        )
     return ds.FileSystemDataset(fragments, stored_schema(spec), parquet, filesystem)
 
 

@@ -13,24 +13,29 @@ from contextlib import contextmanager
 
 from kalshi_assets.errors import KalshiAssetsError, SettingsError, StoreUnreachable
 
-_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
-_STATUS = re.compile(r"\b([345]\d\d) (?:[A-Z][A-Za-z-]*)")
+# As S3 words it, and as Arrow's client does.
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>|AWS Error (\w{1,64})")
+_STATUS = re.compile(r"\b([345]\d\d) [A-Z][A-Za-z-]*|HTTP status ([345]\d\d)")
 _REDIRECT = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _IDENTITY = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccessDenied"})
+_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalFailure", "InternalError", "Throttling"})
 # Words of the HTTP client below delta-rs, from the innermost cause outwards.
 _SILENCES = (
     ("Connection refused", "the connection was refused"),
+    ("ould not connect to server", "the connection was refused"),
     ("dns error", "its name cannot be resolved"),
     ("onnection reset", "the connection was reset"),
     ("onnection closed", "the connection was closed in the middle of an answer"),
     ("timed out", "no answer came in time"),
+    ("Timeout was reached", "no answer came in time"),
     ("end of file", "an answer broke off"),
     ("error decoding response body", "an answer broke off"),
     ("error reading a body", "an answer broke off"),
     ("error sending request", "a request could not be sent"),
     ("client error (Connect)", "no connection could be made"),
     ("HTTP error", "an answer could not be read"),
+    ("AWS Error NETWORK_CONNECTION", "no connection could be made"),
 )
 
 
@@ -46,9 +51,9 @@ def object_failure(error: BaseException, address: str) -> KalshiAssetsError | No
     """
     text = str(error)
     named = _CODE.search(text)
-    code = named.group(1) if named else ""
+    code = _camel(named.group(1) or named.group(2)) if named else ""
     seen = _STATUS.search(text) if "Server returned" in text or code else None
-    status = int(seen.group(1)) if seen else 0
+    status = int(seen.group(1) or seen.group(2)) if seen else 0
     bucket = address.removeprefix("s3://").split("/")[0]
     if code == "NoSuchBucket":
         return SettingsError(f"There is no bucket {bucket} there: create it, or correct KALSHI_ASSETS_LAKE.")
@@ -66,12 +71,16 @@ def object_failure(error: BaseException, address: str) -> KalshiAssetsError | No
         return SettingsError("No credentials for the lake's bucket were found: set AWS_ACCESS_KEY_ID and its secret.")
     if status == 501 or code == "NotImplemented":
         return SettingsError("The object store lacks conditional writes, which commits rest on: use one that has them.")
-    if status >= 500 or code == "SlowDown" or status == 429:
+    if status >= 500 or code in _BUSY or status == 429:
         return _unreachable(address, f"it answered {status or code}")
     for words, meaning in _SILENCES:
         if words in text:
             return _unreachable(address, meaning)
     return None
+
+
+def _camel(code: str) -> str:
+    return "".join(part.capitalize() for part in code.split("_")) if code.isupper() else code
 
 
 @contextmanager

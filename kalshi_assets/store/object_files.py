@@ -14,12 +14,13 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from kalshi_assets.store.bucket import open_bucket
+from kalshi_assets.store.bucket import open_bucket, scannable_bucket
 from kalshi_assets.store.object_failures import explained
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ class ObjectFiles(pafs.FileSystemHandler):  # type: ignore[misc]
     def __init__(self, address: str, options: Mapping[str, str]) -> None:
         self._address = address
         self._bucket = open_bucket(address, options)
+        self._options = dict(options)
         self._recent = _Recent()
+
+    @cached_property
+    def scannable(self) -> pafs.FileSystem:
+        """The same files without Python in between, for scans and for large files."""
+        return scannable_bucket(self._address, self._options)
 
     def get_type_name(self) -> str:
         """A name for messages."""
@@ -64,7 +71,7 @@ class ObjectFiles(pafs.FileSystemHandler):  # type: ignore[misc]
             answer = self._bucket.get(path)
             meta = answer.meta
             if meta["size"] > _WHOLE_BYTES:
-                return pa.PythonFile(_Pieces(self._bucket, self._address, path, meta["size"]), mode="r")
+                return self.scannable.open_input_file(path)
             content = pa.py_buffer(answer.bytes())
         if path.endswith(_DATA):
             self._recent.put(path, content, meta["last_modified"])
@@ -178,41 +185,6 @@ class _Recent:
         with self._lock:
             if path in self._files:
                 self._bytes -= self._files.pop(path)[0].size
-
-
-class _Pieces(io.RawIOBase):
-    """A large object, read in ranges."""
-
-    def __init__(self, bucket: S3Store, address: str, path: str, size: int) -> None:
-        self._bucket, self._address, self._path = bucket, address, path
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def size(self) -> int:
-        return self._size
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = origin + offset
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        wanted = self._size - self._position if size is None or size < 0 else min(size, self._size - self._position)
-        if wanted <= 0:
-            return b""
-        with explained(self._address):
-            content = self._bucket.get_range(self._path, start=self._position, length=wanted)
-        self._position += wanted
-        return bytes(content)
 
 
 class _Upload(io.BytesIO):

@@ -210,7 +210,10 @@ def _make_view(
 def _scan(spec: TableSpec, lake: Lake, files: list[DataFile], as_of: datetime | None) -> ds.Dataset | pa.Table:
     if not files:
         return stored_schema(spec).empty_table()
-    dataset = dataset_of(spec, lake.filesystem, files)
+    try:
+        dataset = dataset_of(spec, lake.tables.scannable, files)
+    except OSError as error:
+        raise lake.tables.broken(spec.name, error) from error
     return dataset if as_of is None else dataset.filter(ds.field("known_at") <= pa.scalar(as_of))
 
 

@@ -5,6 +5,7 @@ Reading rows and committing them belong to ``lake``.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,21 +43,43 @@ class TableState:
         return None if self.delta is None else self.delta.version()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A table that stays open: in a bucket a log is a request for each of its entries, and what is new in it is two.
+
+    Attributes:
+        delta: the table.
+        entries: of a log in a folder, what it consisted of when the table was brought up to date.
+    """
+
+    delta: DeltaTable
+    entries: frozenset[tuple[str, int, int]]
+
+
+def log_entries(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Name, size and time of change of each entry of a log; none where there is no log."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset((e.name, (s := e.stat()).st_size, s.st_mtime_ns) for e in entries)
+    except FileNotFoundError:
+        return frozenset()
+
+
 class TableVersions:
     """The Delta tables under one root, at their newest or at pinned versions.
 
     Args:
-        root: folder or object-store address.
+        root: folder, or ``s3://bucket/prefix``.
         options: passed to the object store.
         versions: table to version; tables not named count as never written. None opens the newest.
     """
 
     def __init__(self, root: str, options: Mapping[str, str], versions: Mapping[str, int] | None) -> None:
         self._root = root
-        self._local = None if "://" in root else Path(root).absolute()
+        self._local = None if root.startswith("s3://") else Path(root.removeprefix("file://")).absolute()
         self._options = dict(options)
         self._versions = None if versions is None else dict(versions)
-        self._remote: pafs.FileSystem | None = None
+        self._remote: ObjectFiles | None = None
         # A writer's handle moves on with its commits, so no two threads may share one.
         self._held = threading.local()
 
@@ -80,8 +103,16 @@ class TableVersions:
         """Arrow's view of the root."""
         if self._local is not None:
             return pafs.SubTreeFileSystem(str(self._local), pafs.LocalFileSystem())
+        return pafs.PyFileSystem(self._objects())
+
+    @property
+    def scannable(self) -> pafs.FileSystem:
+        """The same view for lazy scans, which must not call Python from threads of their own."""
+        return self.filesystem if self._local is not None else self._objects().scannable
+
+    def _objects(self) -> ObjectFiles:
         if self._remote is None:
-            self._remote = pafs.PyFileSystem(ObjectFiles(self._root, self._options))
+            self._remote = ObjectFiles(self._root, self._options)
         return self._remote
 
     def address(self, name: str) -> str:
@@ -97,11 +128,17 @@ class TableVersions:
         delta = self.open(name)
         if delta is None:
             return TableState(None, [])
+        listed: dict[str, tuple[DeltaTable, int, list[DataFile]]] = self._held.__dict__.setdefault("files", {})
+        known = listed.get(name)
+        if known is not None and known[0] is delta and known[1] == delta.version():
+            return TableState(delta, list(known[2]))
         try:
             actions: Any = pa.table(delta.get_add_actions(flatten=True))
-            return TableState(delta, list_files(TABLES[name], actions))
+            files = list_files(TABLES[name], actions)
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise self.broken(name, error) from error
+        listed[name] = delta, delta.version(), files
+        return TableState(delta, list(files))
 
     def open(self, name: str) -> DeltaTable | None:
         """The table's version, or None when it was never written.
@@ -111,19 +148,23 @@ class TableVersions:
         """
         if self._versions is not None and name not in self._versions:
             return None
-        held: dict[str, DeltaTable] = self._held.__dict__.setdefault("tables", {})
+        held: dict[str, _Held] = self._held.__dict__.setdefault("tables", {})
+        # What lies in a folder is looked at each time, so that damage to a log held open is not overlooked.
+        now = None if self._local is None else log_entries(self._local / name / "_delta_log")
+        before = held.pop(name, None)
         try:
-            if name in held:
-                if not self.pinned:
-                    held[name].update_incremental()
-                return held[name]
+            if before is not None and now is not None and not before.entries <= now:
+                before = None
+            if before is not None:
+                if not self.pinned and (now is None or now != before.entries):
+                    before.delta.update_incremental()
+                held[name] = _Held(before.delta, now or frozenset())
+                return before.delta
         except (DeltaError, OSError, ValueError) as error:
-            del held[name]
             raise self.broken(name, error) from error
         delta = self._read_log(name)
-        # In a bucket a log is a request for each of its entries, and what is new in it is two.
-        if delta is not None and self._local is None:
-            held[name] = delta
+        if delta is not None:
+            held[name] = _Held(delta, now or frozenset())
         return delta
 
     def _read_log(self, name: str) -> DeltaTable | None:

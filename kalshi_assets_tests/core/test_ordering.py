@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.ordering import first_duplicate, last_of_each, packed_keys, sort_permutation, sort_rows
+from kalshi_assets.core.ordering import (
+    first_duplicate,
+    last_of_each,
+    packed_keys,
+    runs,
+    sort_codes,
+    sort_permutation,
+    sort_rows,
+)
 
 SCHEMA = pa.schema({"s": pa.string(), "i": pa.int64(), "d": pa.date32(), "b": pa.bool_()})
 rows_of = st.lists(
@@ -70,3 +79,32 @@ def test_layout_does_not_matter() -> None:
 def test_a_float_has_no_canonical_order() -> None:
     with pytest.raises(TypeError, match="double"):
         sort_rows(pa.table({"x": [1.0, 0.5]}), ["x"])
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(st.tuples(st.sampled_from(["b", "", "a", "é", None]), st.integers(1, 6)), max_size=6),
+    cuts=st.lists(st.integers(0, 30), max_size=3),
+)
+def test_runs_and_the_codes_that_rest_on_them(texts: list[tuple[str | None, int]], cuts: list[int]) -> None:
+    """Long runs are ranked run by run, short ones text by text; dictionaries keep their codes."""
+    values = [text for text, n in texts for _ in range(n)]
+    edges = [0, *sorted(c % (len(values) + 1) for c in cuts), len(values)]
+    whole = pa.array(values, pa.string())
+    column = pa.chunked_array([whole[a:b] for a, b in pairwise(edges)], pa.string())
+    starts, words = runs(column)
+    lengths = np.diff(starts, append=len(values))
+    assert np.repeat(np.array(words.to_pylist(), object), lengths).tolist() == values
+    distinct = sorted({v for v in values if v is not None}, key=str.encode)
+    ranks = {v: i for i, v in enumerate(distinct)} | {None: len(distinct)}
+    expected = [ranks[v] for v in values]
+    assert sort_codes(column).tolist() == expected
+    coded = pa.chunked_array([c.dictionary_encode() for c in column.chunks], pa.dictionary(pa.int32(), pa.string()))
+    assert sort_codes(coded).tolist() == expected
+
+
+def test_a_dictionary_that_names_a_text_twice_or_not_at_all() -> None:
+    twice = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), pa.array(["b", "a", "b", "c"]))
+    assert sort_codes(pa.chunked_array([twice])).tolist() == [1, 0, 1, 2]
+    unused = pa.DictionaryArray.from_arrays(pa.array([2, 0], pa.int32()), pa.array(["z", "unused", "y"]))
+    assert np.argsort(sort_codes(pa.chunked_array([unused]))).tolist() == [0, 1]

@@ -1,9 +1,12 @@
 """The batching event log stores what the stock one stores."""
 
+import sqlite3
+from contextlib import closing
+
 import dagster as dg
 import pytest
 
-from kalshi_assets.defs.instance import open_instance
+from kalshi_assets.defs.instance import drop_half_created, open_instance
 from kalshi_assets.settings import Settings
 
 DATES = dg.DynamicPartitionsDefinition(name="event_date")
@@ -71,3 +74,23 @@ def test_an_error_inside_a_batch_stores_nothing_of_it(instance):
 def test_all_state_is_under_the_home(instance, tmp_path):
     run(instance, KEYS[0], KEYS[0])
     assert (tmp_path / "dagster" / "history" / "index.db").is_file()
+
+
+@pytest.mark.parametrize("name", ["runs.db", "history/index.db", "schedules/schedules.db"])
+def test_a_database_that_a_kill_left_half_created_is_made_anew(tmp_path, name):
+    settings = Settings.from_environment({}, home=tmp_path)
+    file = settings.dagster / name
+    file.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("create table runs (id integer primary key)")
+    with open_instance(settings) as made:
+        made.add_dynamic_partitions("event_date", ["2024-10-10"])
+    with open_instance(settings) as again:
+        assert again.get_dynamic_partitions("event_date") == ["2024-10-10"]
+        assert again.get_runs_count() == 0
+
+
+def test_a_finished_database_is_left_alone(instance, tmp_path):
+    instance.add_dynamic_partitions("event_date", ["2024-10-10"])
+    assert drop_half_created(Settings.from_environment({}, home=tmp_path).dagster) == []
+    assert "2024-10-10" in instance.get_dynamic_partitions("event_date")

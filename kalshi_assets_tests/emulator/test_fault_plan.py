@@ -170,7 +170,14 @@ def test_the_command_tells_the_plan_and_ends_quietly(tiny_folder: Path, tmp_path
     file = tmp_path / "plan.json"
     file.write_text(json.dumps({"seed": 5, "rules": [{"fault": "status", "status": 503, "requests": [0]}]}))
     arguments = [str(COMMAND), "emulate", "--archive", str(tiny_folder), "--faults", str(file)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+
+    # A suite that a shell started in the background ignores interrupts, and its children inherit that.
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as process:
         assert process.stdout is not None
         where, plan = process.stdout.readline(), process.stdout.readline()
         base_url = next(word for word in where.split() if word.startswith("http")).rstrip(",")

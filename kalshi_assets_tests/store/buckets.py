@@ -184,8 +184,8 @@ class Wire:
                 server.sendall(piece[:allowed])
                 if allowed < len(piece):
                     _reset(client)
-                    server.close()
-                    return
+                    server.shutdown(socket.SHUT_RDWR)
+                    break
         except OSError:
             pass
         back.join(10)

@@ -20,7 +20,8 @@ class Manners:
     """Answers as moto does, unless told otherwise at ``/__manners``.
 
     Attributes:
-        manners: ``forbid`` answers 403 to all; ``overwrite`` ignores If-None-Match; ``fail`` answers 500;
+        manners: ``forbid`` answers 403 to all, ``forbid_data`` for data files; ``overwrite`` ignores If-None-Match;
+            ``fail`` answers 500;
             ``wait_ms`` waits so long before each answer, many at a time.
     """
 
@@ -46,7 +47,8 @@ class Manners:
         if len(body) < length:
             start_response("400 Bad Request", [("Content-Length", "0")])
             return [b""]
-        if self.manners.get("forbid"):
+        data = environ["PATH_INFO"].endswith(".parquet")
+        if self.manners.get("forbid") or (data and self.manners.get("forbid_data")):
             start_response("403 Forbidden", [("Content-Length", str(len(_FORBIDDEN)))])
             return [_FORBIDDEN]
         if self.manners.get("fail"):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.sql import query
-from kalshi_assets_tests.store.rows import at, day, label, quote, table
+from kalshi_assets_tests.store.rows import at, day, event_fields, label, quote, table
 
 Row = dict[str, Any]
 EVENTS = ("A", "B", "C")
@@ -130,3 +131,32 @@ def test_a_late_correction_appears_when_it_was_known() -> None:
             return lake.read("labels", as_of=at(minute), columns=["first_print"]).column(0).to_pylist()
 
         assert [value(m) for m in (-1, 0, 2.9, 3, 4.9, 5, 99)] == [[], [3.1], [3.1], [9.9], [9.9], [3.2], [3.2]]
+
+
+def test_nothing_is_known_a_microsecond_early_in_a_file_of_another_engine() -> None:
+    """delta-rs cuts the greatest ``known_at`` of a file to milliseconds in the log, downwards."""
+    from deltalake import write_deltalake
+
+    known = at(1) + timedelta(microseconds=123_456)
+    with tempfile.TemporaryDirectory() as root:
+        lake = Lake(root)
+        lake.replace("quotes", table("quotes", [quote(day(0), 0)]), scope=Scope([day(0)]), run_id="r")
+        late = table("quotes", [quote(day(1), 1, known_at=known)])
+        stored = late.append_column("run_id", pa.array(["x"])).append_column("recorded_at", late["ts"])
+        write_deltalake(lake.tables.address("quotes"), stored, mode="append")
+        for early, rows in ((456, 1), (1, 1), (0, 2), (-1, 2)):
+            assert lake.read("quotes", as_of=known - timedelta(microseconds=early)).num_rows == rows
+
+
+def test_trades_of_several_dates_come_in_their_one_order() -> None:
+    """Their order begins with the ticker and their key with the trade, so files do not follow one another."""
+    trades = [
+        {**event_fields(day(d), series), "ticker": f"{series}-{n % 2}", "trade_id": f"t{7 * n % 10}{d}{series}",
+         "sequence": n, "ts": at(n), "known_at": at(n)}
+        for d in range(2) for series in ("KXU3", "KXCPI") for n in range(6)
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as root:
+        lake = Lake(root)
+        lake.replace("trades", table("trades", trades), scope=Scope([day(0), day(1)]), run_id="r")
+        got = lake.read("trades", columns=["ticker", "known_at", "sequence", "trade_id"]).to_pylist()
+    assert got == sorted(({c: t[c] for c in got[0]} for t in trades), key=lambda r: tuple(r.values()))
