@@ -26,12 +26,12 @@ def growth(folder: Path, quotes: pa.Table) -> Result:
     timings = [_work(folder, quotes.slice(0, n)) for n in sizes]
     rows = []
     for what in timings[0]:
-        seconds = [t[what].wall_s for t in timings]
-        ratios = [later / earlier for earlier, later in pairwise(seconds)]
-        rows.append((what, *(f"{s:.4f}" for s in seconds), *(f"{r:.1f}" for r in ratios)))
+        wall, cpu = [t[what].wall_s for t in timings], [t[what].cpu_s for t in timings]
+        ratios = [f"{later / earlier:.1f}" for times in (wall, cpu) for earlier, later in pairwise(times)]
+        rows.append((what, *(f"{s:.4f}" for s in wall), *ratios))
     return Result(
         "Store, growth: seconds by rows",
-        ("what", *(f"{n:,}" for n in sizes), "first x10", "second x10"),
+        ("what", *(f"{n:,}" for n in sizes), "first x10", "second x10", "CPU first x10", "CPU second x10"),
         rows,
         (f"Lookups grow with the table: one request for {REQUESTS_PER_ROWS:,} rows.",),
     )
@@ -55,5 +55,5 @@ def _work(folder: Path, rows: pa.Table) -> dict[str, Timing]:
         "as-of lookup": lambda: lookup(Lake(home), NAME, requests, columns=COLUMNS),
         "content hash": lambda: Lake(home).content_hash(NAME),
     }
-    times = 2 if rows.num_rows > 5_000_000 else 4
+    times = 2 if rows.num_rows > 5_000_000 else 5
     return {what: in_turns(times, call)[0] for what, call in calls.items()}

@@ -33,7 +33,7 @@ class Extension:
 
 EXTENSIONS = (
     Extension("postgres", "dagster_postgres", "only to keep Dagster's runs in PostgreSQL"),
-    Extension("s3", "s3fs", "only to read a bucket with other tools, the lake itself does without"),
+    Extension("s3", "obstore", "only for a lake in a bucket"),
 )
 
 

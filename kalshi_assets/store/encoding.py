@@ -32,6 +32,8 @@ from kalshi_assets.store.files import EXACT_STATISTIC_BYTES, Partition
 ROW_GROUP_ROWS = 16_384
 # In a file's foot: rows are in file order, and ``ts`` never falls from one row of a name to the next.
 TS_RISES = b"ts_rises"
+# Its value where no two rows of a name have the same ``ts`` either.
+STRICTLY = b"strictly"
 # With fewer rows there is nothing left to compress in what the encodings leave.
 _WORTH_COMPRESSING = 2_048
 _CODEC: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
@@ -92,8 +94,7 @@ class Encoder:
         codec = _NO_CODEC if rows.num_rows < _WORTH_COMPRESSING else _CODEC
         with pq.ParquetWriter(target, body.schema, metadata_collector=footers, **codec, **self._properties) as writer:
             writer.write_table(body, row_group_size=ROW_GROUP_ROWS)
-            if self._rises(rows):
-                writer.add_key_value_metadata({TS_RISES: b"true"})
+            writer.add_key_value_metadata(self._rise(rows))
         content = target.getvalue()
         folders = [f"{c}={quote(str(v), safe='')}" for c, v in zip(self._spec.partition_by, partition, strict=True)]
         folder = "/".join([self._spec.name, *folders])
@@ -104,14 +105,16 @@ class Encoder:
             sink.write(content)
         return NewFile(path, partition, content.size, rows.num_rows, self._statistics(footers[0]))
 
-    def _rises(self, rows: pa.Table) -> bool:
-        """Whether ``ts`` never falls within a name; all rows are in file order here."""
+    def _rise(self, rows: pa.Table) -> dict[bytes, bytes]:
+        """What the foot says of ``ts``, given rows in file order."""
         ts = sort_codes(rows.column("ts"))
-        falls = np.flatnonzero(ts[1:] < ts[:-1]) + 1
-        if not len(falls):
-            return True
+        stays = np.flatnonzero(ts[1:] <= ts[:-1]) + 1
         names = rows.column(self._spec.order[0])
-        return bool(pc.all(pc.not_equal(names.take(pa.array(falls)), names.take(pa.array(falls - 1)))).as_py())
+        same = pc.equal(names.take(pa.array(stays)), names.take(pa.array(stays - 1))).to_numpy()
+        if not same.any():
+            return {TS_RISES: STRICTLY}
+        within = stays[same]
+        return {} if (ts[within] < ts[within - 1]).any() else {TS_RISES: b"true"}
 
     def _statistics(self, footer: pq.FileMetaData) -> str:
         """What the log says of a file: enough to choose files by contract and time without opening one."""

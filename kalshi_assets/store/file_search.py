@@ -7,8 +7,8 @@ known is the newest one and ``ts`` need not be read. Choosing files is ``asof_lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from kalshi_assets.core.ordering import sort_permutation
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.store.conform import stored_schema
 from kalshi_assets.store.encoding import TS_RISES
-from kalshi_assets.store.files import EXACT_STATISTIC_BYTES, DataFile, constant, open_as_logged, unreadable
+from kalshi_assets.store.files import EXACT_STATISTIC_BYTES, DataFile, constant, opened
 
 _Ints = npt.NDArray[np.int64]
 
@@ -80,7 +80,6 @@ class FileSearch:
         self._filesystem = filesystem
         self._columns = list(columns)
         self._stored = [c for c in columns if c not in spec.partition_by]
-        self._needed = [self._lead, "known_at", "ts", *self._stored]
 
     def find(self, file: DataFile, wanted: Wanted, *, compared: bool) -> Found:
         """For each request the newest row of a file that was known.
@@ -97,7 +96,7 @@ class FileSearch:
         found = Found(np.full(n, -1), np.full(n, -1), np.full(n, -1), None)
         with self._opened(file) as parquet:
             groups = _groups(parquet, self._lead, wanted)
-            rises = (parquet.metadata.metadata or {}).get(TS_RISES) == b"true"
+            rises = TS_RISES in (parquet.metadata.metadata or {})
 
             def read(*columns: str) -> pa.Table:
                 return parquet.read_row_groups(groups, columns=list(dict.fromkeys(columns)), use_threads=False)
@@ -133,13 +132,8 @@ class FileSearch:
         with self._opened(file) as parquet:
             return self._take(parquet, file, found.rows)
 
-    @contextmanager
-    def _opened(self, file: DataFile) -> Iterator[pq.ParquetFile]:
-        try:
-            with self._filesystem.open_input_file(file.path) as source:
-                yield open_as_logged(self._spec, file, source, self._needed, [self._lead])
-        except (OSError, pa.ArrowException) as error:
-            raise unreadable(self._spec, file, error) from error
+    def _opened(self, file: DataFile) -> AbstractContextManager[pq.ParquetFile]:
+        return opened(self._spec, self._filesystem, file, [self._lead])
 
     def _take(self, parquet: pq.ParquetFile, file: DataFile, rows: _Ints) -> pa.Table:
         rows = rows[rows >= 0]

@@ -7,8 +7,9 @@ no file access. Versions, as-of rules and commits belong to ``lake``.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
@@ -231,15 +232,60 @@ def _read(
     *,
     threads: bool = False,
 ) -> pa.Table:
+    coded = [f.name for f in target if pa.types.is_dictionary(f.type) and f.name not in spec.partition_by]
+    with opened(spec, filesystem, file, coded) as parquet:
+        return rows_in(spec, file, parquet, target, as_of, threads=threads)
+
+
+@contextmanager
+def opened(
+    spec: TableSpec, filesystem: pafs.FileSystem, file: DataFile, coded: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
+    """A data file that is what the log says; failures inside the block are said to be the file's.
+
+    Args:
+        spec: the table.
+        filesystem: rooted at the lake.
+        file: as the log describes it.
+        coded: text columns that are to stay dictionaries.
+
+    Raises:
+        StoreError: the file is missing, damaged, or not as the log describes it.
+    """
+    try:
+        with filesystem.open_input_file(file.path) as source:
+            try:
+                parquet = pq.ParquetFile(source, read_dictionary=coded)
+            except KeyError:
+                # One of the coded columns is missing; which one is said below.
+                parquet = pq.ParquetFile(source)
+            missing = {f.name for f in stored_schema(spec)} - {*spec.partition_by, *parquet.schema_arrow.names}
+            if missing:
+                raise _not_as_logged(spec, file, f"no column {min(missing)}")
+            if file.records is not None and parquet.metadata.num_rows != file.records:
+                raise _not_as_logged(spec, file, f"{parquet.metadata.num_rows} rows, not {file.records}")
+            yield parquet
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"The data file {file.path} of table {spec.name} cannot be read: {str(error).splitlines()[0]}. "
+            "Write its partition anew or restore the lake from a copy."
+        ) from error
+
+
+def rows_in(
+    spec: TableSpec,
+    file: DataFile,
+    parquet: pq.ParquetFile,
+    target: pa.Schema,
+    as_of: datetime | None,
+    *,
+    threads: bool,
+) -> pa.Table:
+    """Rows of an opened file with ``known_at <= as_of`` and the columns of ``target``."""
     cut = as_of is not None and (file.last_known_at is None or file.last_known_at > as_of)
     in_file = [c for c in target.names if c not in spec.partition_by]
     wanted = [*in_file, *(("known_at",) if cut and "known_at" not in in_file else ())]
-    coded = [c for c in in_file if pa.types.is_dictionary(target.field(c).type)]
-    try:
-        with filesystem.open_input_file(file.path) as source:
-            table = open_as_logged(spec, file, source, wanted, coded).read(columns=wanted, use_threads=threads)
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(spec, file, error) from error
+    table = parquet.read(columns=wanted, use_threads=threads)
     values = dict(zip(spec.partition_by, file.partition, strict=True))
     arrays = [
         table.column(f.name).cast(f.type) if f.name in in_file else constant(f.type, values[f.name], table.num_rows)
@@ -249,34 +295,6 @@ def _read(
     return rows.filter(pc.less_equal(table.column("known_at"), pa.scalar(as_of))) if cut else rows
 
 
-def open_as_logged(
-    spec: TableSpec, file: DataFile, source: pa.NativeFile, columns: Sequence[str], coded: Sequence[str]
-) -> pq.ParquetFile:
-    """Open a data file, and refuse one that is not what was written under its name.
-
-    Args:
-        spec: the table.
-        file: as the log describes it.
-        source: its bytes.
-        columns: those that will be read.
-        coded: those of them that are to stay dictionaries.
-
-    Raises:
-        StoreError: a column is missing, or the number of rows is another.
-    """
-    try:
-        parquet = pq.ParquetFile(source, read_dictionary=coded)
-    except KeyError:
-        # One of the coded columns is missing; which one is said below.
-        parquet = pq.ParquetFile(source)
-    missing = set(columns) - set(parquet.schema_arrow.names)
-    if missing:
-        raise _not_as_logged(spec, file, f"no column {min(missing)}")
-    if file.records is not None and parquet.metadata.num_rows != file.records:
-        raise _not_as_logged(spec, file, f"{parquet.metadata.num_rows} rows, not {file.records}")
-    return parquet
-
-
 def constant(kind: pa.DataType, value: object, n: int) -> pa.Array:
     """One value ``n`` times: what a file leaves to its folder's name."""
     if pa.types.is_dictionary(kind):
@@ -284,14 +302,6 @@ def constant(kind: pa.DataType, value: object, n: int) -> pa.Array:
             pa.repeat(pa.scalar(0, pa.int32()), n), pa.array([value], kind.value_type)
         )
     return pa.repeat(pa.scalar(value, kind), n)
-
-
-def unreadable(spec: TableSpec, file: DataFile, error: Exception) -> StoreError:
-    """The sentence for a data file that cannot be read."""
-    return StoreError(
-        f"The data file {file.path} of table {spec.name} cannot be read: {str(error).splitlines()[0]}. "
-        "Write its partition anew or restore the lake from a copy."
-    )
 
 
 def _not_as_logged(spec: TableSpec, file: DataFile, odd: str) -> StoreError:

@@ -18,7 +18,8 @@ import pyarrow.fs as pafs
 from kalshi_assets.core.ordering import last_of_each, sort_rows
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.store.conform import canonical_columns, row_key, stored_schema
-from kalshi_assets.store.files import DataFile, in_scope, key_clusters, read_files, rivals
+from kalshi_assets.store.encoding import STRICTLY, TS_RISES
+from kalshi_assets.store.files import DataFile, in_scope, key_clusters, opened, read_files, rivals, rows_in
 from kalshi_assets.store.workers import WORKERS
 
 
@@ -67,22 +68,42 @@ def _answer(
 ) -> pa.Table:
     """The answer from files that share no key with other chosen files."""
     collapse = spec.versioned and not question.history
+    # A newer version of a key may lie in a partition that was not asked for.
+    outside = rivals(piece, others) if collapse else []
+    if len(piece) == 1 and not outside:
+        rows = _as_written(spec, filesystem, piece[0], question, collapse=collapse)
+        if rows is not None:
+            return rows
     identity = list(dict.fromkeys([*canonical_columns(spec), *(row_key(spec) if collapse else ())]))
     needed = list(dict.fromkeys([*question.columns, *identity]))
     schema = stored_schema(spec)
     coded = [c for c in identity if pa.types.is_string(schema.field(c).type)]
     rows = read_files(spec, filesystem, piece, columns=needed, as_of=question.as_of, coded=coded)
     if collapse and rows.num_rows:
-        # A newer version of a key may lie in a partition that was not asked for.
-        outside = rivals(piece, others)
         own = rows.select(identity)
-        elsewhere = (
-            read_files(spec, filesystem, outside, columns=identity, as_of=question.as_of, coded=coded)
-            if outside
-            else own[:0]
-        )
+        elsewhere = read_files(spec, filesystem, outside, columns=identity, as_of=question.as_of, coded=coded)
         then = ["known_at", *(c for c in spec.partition_by if c not in spec.key)]
         mask = last_of_each(pa.concat_tables([elsewhere, own]), spec.key, then)[elsewhere.num_rows :]
         rows = rows if mask.all() else rows.filter(pa.array(mask))
     ordered = sort_rows(rows, canonical_columns(spec)).select(list(question.columns))
     return ordered.cast(pa.schema([schema.field(c) for c in question.columns]))
+
+
+def _as_written(
+    spec: TableSpec, filesystem: pafs.FileSystem, file: DataFile, question: Question, *, collapse: bool
+) -> pa.Table | None:
+    """The rows of a file that says of itself that they are in order and each key is there once; None for others.
+
+    A partition's file order is the canonical one. Where the key holds the name and ``ts``, no two
+    rows of one name with the same ``ts`` means no two versions of one key.
+    """
+    schema = stored_schema(spec)
+    target = pa.schema([schema.field(c) for c in question.columns])
+    if question.as_of is not None and file.first_known_at is not None and file.first_known_at > question.as_of:
+        return target.empty_table()
+    with opened(spec, filesystem, file) as parquet:
+        said = (parquet.metadata.metadata or {}).get(TS_RISES)
+        if said is None or (collapse and not (said == STRICTLY and {spec.order[0], "ts"} <= set(spec.key))):
+            return None
+        local = isinstance(filesystem, pafs.SubTreeFileSystem)
+        return rows_in(spec, file, parquet, target, question.as_of, threads=local)
