@@ -25,7 +25,7 @@ from kalshi_assets.exchange.connect import connect
 from kalshi_assets.exchange.models import MarketRecord
 from kalshi_assets.exchange.routing import MarketRef
 from kalshi_assets.settings import facts_folder
-from kalshi_assets.stages.ladder_pulls import BEFORE_OPENING, CLOSING_PERIODS, WINDOWS, WORKERS
+from kalshi_assets.stages.ladder_pulls import CLOSING_PERIODS, WINDOWS, WORKERS, first_trade_time
 
 EVENTS = 4
 LISTINGS = 5
@@ -121,7 +121,7 @@ def _candles(exchange: Exchange, ladder: Ladder) -> Job:
 
 def _trades(exchange: Exchange, ladder: Ladder) -> Job:
     (refs, first), cutoff = ladder, exchange.cutoff()
-    start, end = first.open_time - BEFORE_OPENING, first.close_time + timedelta(minutes=1)
+    start, end = first_trade_time(first.open_time, cutoff), first.close_time + timedelta(minutes=1)
     return lambda: sum(len(exchange.trades(ref, start=start, end=end, cutoff=cutoff)) for ref in refs)
 
 

@@ -25,7 +25,7 @@ from kalshi_assets.exchange.connect import connect
 from kalshi_assets.exchange.routing import BATCH_CAP, BATCH_TICKERS, SINGLE_CAP, MarketRef
 from kalshi_assets.http import RequestEvent
 from kalshi_assets.settings import facts_folder
-from kalshi_assets.stages.ladder_pulls import BEFORE_OPENING, CLOSING_PERIODS, WINDOWS, CandleWindow
+from kalshi_assets.stages.ladder_pulls import CLOSING_PERIODS, WINDOWS, CandleWindow, first_trade_time
 
 SERIES = "KXCPIYOY"
 CONTRACTS = (10, 40, 100, 250)
@@ -82,7 +82,9 @@ def _row(whole: Archive, tier: str, boundary: str, contracts: int) -> tuple[str,
                 least[what] = _least(tier, contracts, periods)
             what = "trades"
             for ref in refs:
-                exchange.trades(ref, start=opened - BEFORE_OPENING, end=closed + timedelta(minutes=1), cutoff=cutoff)
+                exchange.trades(
+                    ref, start=first_trade_time(opened, cutoff), end=closed + timedelta(minutes=1), cutoff=cutoff
+                )
             least[what] = contracts
     assert len(records) == contracts
     del sent[""]

@@ -20,7 +20,6 @@ from kalshi_assets.stages.context import StageContext
 WORKERS = 4
 # The closing period ends after trading stops, so its candle is stamped up to one period later.
 CLOSING_PERIODS = 2
-# Recorded opening times are not always exact.
 BEFORE_OPENING = timedelta(days=365)
 
 
@@ -58,6 +57,16 @@ def ladders_of(contracts: pa.Table) -> list[Ladder]:
     for row in contracts.select(wanted).to_pylist():
         grouped.setdefault(row["event_ticker"], []).append(row)
     return [_ladder(rows) for _, rows in sorted(grouped.items())]
+
+
+def first_trade_time(opened: datetime, cutoff: Cutoff) -> datetime:
+    """From when on trades of a ladder are asked for: well before its opening, as recorded openings are not exact.
+
+    Of a ladder that opened after the boundary only the live tier can hold trades; asking across it
+    would cost a request more for each contract.
+    """
+    start = opened - BEFORE_OPENING
+    return max(start, cutoff.trades_created_ts) if opened >= cutoff.trades_created_ts else start
 
 
 def pull_ladders(
@@ -121,10 +130,7 @@ def _pull(
                 ladder.contracts, period_minutes=window.period_minutes, start=start, end=end, cutoff=cutoff
             )
         )
-    start = ladder.opened - BEFORE_OPENING
-    if ladder.opened >= cutoff.trades_created_ts:
-        # Reaching across the boundary would ask the other tier for each contract, and that holds none of them.
-        start = max(start, cutoff.trades_created_ts)
+    start = first_trade_time(ladder.opened, cutoff)
     end = ladder.closed + timedelta(minutes=1)
     trades = [exchange.trades(ref, start=start, end=end, cutoff=cutoff) for ref in ladder.contracts]
     return (

@@ -80,6 +80,40 @@ def test_only_the_partition_that_differs_is_written(lake: Lake) -> None:
     assert by_date == {(day(0), "r1"), (day(1), "r2"), (day(2), "r1")}
 
 
+def test_nan_is_equal_to_itself_and_to_nothing_else(lake: Lake) -> None:
+    nan = float("nan")
+    base = {
+        "event_ticker": "E", "series_ticker": "S", "event_date": day(0), "as_of": at(0), "horizon": "a",
+        "release_time": at(9), "ts": at(0), "known_at": at(0),
+    }  # fmt: skip
+
+    def write(**values: object) -> bool:
+        rows = table("distributions", [{**base, **values}])
+        return lake.replace("distributions", rows, scope=Scope([day(0)]), run_id="r").changed
+
+    assert write(mean=nan, support=[nan, 0.0], n_live=1)
+    assert not write(mean=nan, support=[nan, -0.0], n_live=1)
+    assert write(mean=nan, support=[nan, 1.0], n_live=1)
+    assert write(mean=0.0, support=[nan, 1.0], n_live=1)
+    assert not write(mean=-0.0, support=[nan, 1.0], n_live=1)
+    assert write(mean=None, support=[nan, 1.0], n_live=1)
+    assert write(mean=nan, support=[nan, 1.0], n_live=1)
+    assert write(mean=nan, support=[nan, 1.0], n_live=2)
+
+
+def test_a_partition_that_another_engine_rewrote_in_its_own_order_is_still_equal(lake: Lake) -> None:
+    from deltalake import write_deltalake
+
+    rows = table("quotes", [quote(day(0), m, strike=s) for s in ("T1", "T2") for m in range(3)])
+    put(lake, rows.to_pylist(), [day(0)])
+    stored = lake.read("quotes", bookkeeping=True)
+    shuffled = stored.take([5, 0, 3, 1, 4, 2])
+    write_deltalake(lake.tables.address("quotes"), shuffled, mode="overwrite", predicate="event_date = '2024-02-01'")
+    assert lake.read("quotes", bookkeeping=True).equals(stored)
+    assert not put(lake, rows.to_pylist(), [day(0)]).changed
+    assert put(lake, [*rows.to_pylist()[1:], quote(day(0), 9)], [day(0)]).changed
+
+
 def test_replace_touches_its_scope_only_and_empties_what_has_no_rows(lake: Lake) -> None:
     rows = [quote(day(d), 1, series=s) for d in range(3) for s in ("KXCPIYOY", "KXU3")]
     put(lake, rows, [day(d) for d in range(3)])
@@ -314,7 +348,7 @@ def test_a_lost_race_is_bounded_and_waits_with_jitter(tmp_path: Path, monkeypatc
     assert lake.read("quotes").num_rows == 0
 
 
-def test_an_address_goes_through_the_object_store(tmp_path: Path) -> None:
+def test_the_address_of_a_folder_is_that_folder(tmp_path: Path) -> None:
     from kalshi_assets.store.snapshots import load_snapshot, record_snapshot
     from kalshi_assets.store.sql import query
 
