@@ -162,9 +162,12 @@ def dagster(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
 def test_the_code_location_holds_eight_gated_assets():
     from kalshi_assets.definitions import defs
 
-    assert {a.key.to_user_string() for a in defs.assets} == set(EXPECTED)
+    assert {a.key.to_user_string() for a in defs.assets} == {*EXPECTED, "lake_health"}
     for asset in defs.assets:
         name = asset.key.to_user_string()
+        if name == "lake_health":
+            assert not asset.asset_deps[asset.key]
+            continue
         upstream, gates = EXPECTED[name]
         assert {key.to_user_string() for key in asset.asset_deps[asset.key]} == upstream
         assert asset.partitions_def == EVENT_DATES

@@ -26,6 +26,7 @@ def bucket_content(variables: dict[str, str]):
     return {name: lake.content_hash(name) for name in CONTENT}
 
 
+@pytest.mark.soak
 def test_a_run_that_loses_its_bucket_ends_in_a_sentence_and_a_rerun_finishes(ka, archive, filled, server) -> None:
     address = server.new_address()
     whole = server.variables(address)

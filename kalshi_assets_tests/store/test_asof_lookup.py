@@ -141,6 +141,18 @@ def test_files_of_another_engine_are_searched_whatever_their_order(lake: Lake) -
     assert got == [newest(stored, *pair) or dict.fromkeys(TABLES["quotes"].schema.names) for pair in pairs]
 
 
+def test_of_a_full_tie_the_last_partition_and_the_last_row_in_it_win(tmp_path: Path) -> None:
+    def row(d: int, source: str) -> Row:
+        return {**quote(day(0), 1, source=source), "event_date": day(d)}
+
+    lake = Lake(tmp_path)
+    requests = asked((ticker(0, "T2.5"), at(1)))
+    for rows in ([row(0, "z"), row(1, "b"), row(1, "a")], [row(0, "b"), row(0, "a"), row(1, "Z")]):
+        lake.replace("quotes", table("quotes", rows), scope=Scope([day(0), day(1)]), run_id="r")
+        last = max(rows, key=lambda r: (r["event_date"], r["source"]))
+        assert lookup(lake, "quotes", requests).to_pylist() == table("quotes", [last]).to_pylist()
+
+
 def test_other_tables_are_looked_up_by_their_own_name(lake: Lake) -> None:
     rows = [label(day(0), 1, 3.0, event_ticker="E"), label(day(0), 5, 3.1, event_ticker="E", ts=at(-5))]
     lake.upsert("labels", table("labels", rows), run_id="r")
