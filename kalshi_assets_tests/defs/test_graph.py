@@ -181,8 +181,8 @@ def test_the_code_location_holds_eight_gated_assets():
     assert defs.sensors[0].default_status is dg.DefaultSensorStatus.STOPPED
     assert [j.name for j in defs.jobs] == ["refresh", "maintenance"]
     assert all(defs.resolve_job_def(j.name).tags["kalshi/writer"] == "lake" for j in defs.jobs)
-    assert [s.name for s in defs.schedules] == ["weekly_maintenance"]
-    assert defs.schedules[0].default_status is dg.DefaultScheduleStatus.STOPPED
+    assert [s.name for s in defs.schedules] == ["daily_health", "weekly_maintenance"]
+    assert all(s.default_status is dg.DefaultScheduleStatus.STOPPED for s in defs.schedules)
 
 
 def test_dagster_validates_the_workspace_and_leaves_the_project_alone(tmp_path):
