@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from kalshi_assets.core.tables import BOOKKEEPING, TABLES, TIME, TableSpec
 from kalshi_assets.errors import StoreError
 
+# Columns that the store adds: who wrote a row, and when.
+STAMPS = {"run_id": pa.string(), "recorded_at": TIME}
 _NULL_ROWS = 65_536
 
 
@@ -25,7 +27,7 @@ def spec_of(name: str) -> TableSpec:
 
 def stored_schema(spec: TableSpec) -> pa.Schema:
     """Content columns, then ``run_id`` and ``recorded_at``."""
-    return pa.schema([*spec.schema, pa.field("run_id", pa.string()), pa.field("recorded_at", TIME)])
+    return pa.schema([*spec.schema, *(pa.field(name, kind) for name, kind in STAMPS.items())])
 
 
 def row_key(spec: TableSpec) -> tuple[str, ...]:

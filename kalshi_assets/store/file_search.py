@@ -1,12 +1,14 @@
 """Searching one data file for the newest rows known at some times, and fetching the rows found.
 
 Row groups are chosen by the statistics in the file's foot. A file of ours also says there
-whether ``ts`` ever falls from one row of a name to the next; where it never does, the last row
-known is the newest one and ``ts`` need not be read. Choosing files is ``asof_lookup``'s work.
+whether ``ts`` ever falls from one row of a name to the next; where it never does and rows are sorted
+by ``known_at``, the last row known is the newest one and ``ts`` need not be read. Choosing
+files is ``asof_lookup``'s work.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,7 +16,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -42,6 +43,11 @@ class Wanted:
     names: Sequence[str]
     name: _Ints
     as_of: _Ints
+
+    def place(self, word: str) -> int:
+        """A name's place among the names; -1 where it is none of them."""
+        place = bisect_left(self.names, word)
+        return place if place < len(self.names) and self.names[place] == word else -1
 
     @property
     def span(self) -> tuple[int, int]:
@@ -77,9 +83,11 @@ class FileSearch:
     def __init__(self, spec: TableSpec, filesystem: pafs.FileSystem, columns: Sequence[str]) -> None:
         self._spec = spec
         self._lead = spec.order[0]
+        self._by_time = spec.order[1:2] == ("known_at",)
         self._filesystem = filesystem
         self._columns = list(columns)
         self._stored = [c for c in columns if c not in spec.partition_by]
+        self._schema = stored_schema(spec)
 
     def find(self, file: DataFile, wanted: Wanted, *, compared: bool) -> Found:
         """For each request the newest row of a file that was known.
@@ -96,7 +104,7 @@ class FileSearch:
         found = Found(np.full(n, -1), np.full(n, -1), np.full(n, -1), None)
         with self._opened(file) as parquet:
             groups = _groups(parquet, self._lead, wanted)
-            rises = TS_RISES in (parquet.metadata.metadata or {})
+            rises = self._by_time and TS_RISES in (parquet.metadata.metadata or {})
 
             def read(*columns: str) -> pa.Table:
                 return parquet.read_row_groups(groups, columns=list(dict.fromkeys(columns)), use_threads=False)
@@ -105,9 +113,9 @@ class FileSearch:
             name, start, stop = _runs(table.column(self._lead), wanted)
             order = None
             if not (rises or _in_order(name, start, stop, times(table.column("known_at")))):
-                # Another engine wrote it.
-                table = read(*self._spec.order, "ts")
-                order = sort_permutation(table, self._spec.order)
+                # Another engine wrote it, or the table is sorted otherwise.
+                table = read(self._lead, "known_at", *self._spec.order, "ts")
+                order = sort_permutation(table, (self._lead, "known_at", *self._spec.order))
                 table = table if order is None else table.take(pa.array(order))
                 name, start, stop = _runs(table.column(self._lead), wanted)
             known_at = times(table.column("known_at"))
@@ -137,9 +145,8 @@ class FileSearch:
 
     def _take(self, parquet: pq.ParquetFile, file: DataFile, rows: _Ints) -> pa.Table:
         rows = rows[rows >= 0]
-        schema = stored_schema(self._spec)
         if not len(rows):
-            return pa.schema([schema.field(c) for c in self._columns]).empty_table()
+            return pa.schema([self._schema.field(c) for c in self._columns]).empty_table()
         firsts = _first_rows(parquet)
         group = np.searchsorted(firsts, rows, "right") - 1
         groups = np.unique(group)
@@ -150,7 +157,7 @@ class FileSearch:
         )
         values = dict(zip(self._spec.partition_by, file.partition, strict=True))
         columns = [
-            constant(schema.field(c).type, values[c], len(rows)) if c in values else taken.column(c)
+            constant(self._schema.field(c).type, values[c], len(rows)) if c in values else taken.column(c)
             for c in self._columns
         ]
         return pa.table(columns, names=self._columns)
@@ -175,7 +182,7 @@ def _groups(parquet: pq.ParquetFile, lead: str, wanted: Wanted) -> list[int]:
 
 
 def _runs(column: pa.ChunkedArray, wanted: Wanted) -> tuple[_Ints, _Ints, _Ints]:
-    """Runs of rows of one name, of the names between the first and the last that are asked for.
+    """Runs of rows of one name, of the names that are asked for anywhere.
 
     Args:
         column: names as dictionaries.
@@ -184,14 +191,12 @@ def _runs(column: pa.ChunkedArray, wanted: Wanted) -> tuple[_Ints, _Ints, _Ints]
     Returns:
         Place among the names, first row, and the row after the last one, of each run.
     """
-    first, last = wanted.span
-    words = pa.array(wanted.names[first : last + 1], pa.string())
     names, starts, offset = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     for chunk in column.chunks:
         entries = chunk.indices.to_numpy()
         begins = np.flatnonzero(np.append(True, entries[1:] != entries[:-1])[: len(entries)])
-        place = pc.fill_null(pc.index_in(chunk.dictionary, value_set=words), -1 - first).to_numpy()
-        names.append(first + place[entries[begins]].astype(np.int64))
+        places = np.array([wanted.place(word) for word in chunk.dictionary.to_pylist()], np.int64)
+        names.append(places[entries[begins]])
         starts.append(offset + begins)
         offset += len(chunk)
     name, start = np.concatenate(names), np.concatenate(starts)

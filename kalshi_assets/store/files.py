@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.errors import StoreError
-from kalshi_assets.store.conform import stored_schema
+from kalshi_assets.store.conform import STAMPS, stored_schema
 from kalshi_assets.store.workers import WORKERS
 
 Partition = tuple[Any, ...]
@@ -259,7 +259,7 @@ def opened(
             except KeyError:
                 # One of the coded columns is missing; which one is said below.
                 parquet = pq.ParquetFile(source)
-            missing = {f.name for f in stored_schema(spec)} - {*spec.partition_by, *parquet.schema_arrow.names}
+            missing = {*spec.schema.names, *STAMPS} - {*spec.partition_by, *parquet.schema_arrow.names}
             if missing:
                 raise _not_as_logged(spec, file, f"no column {min(missing)}")
             if file.records is not None and parquet.metadata.num_rows != file.records:

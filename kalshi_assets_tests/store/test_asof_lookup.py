@@ -153,6 +153,20 @@ def test_of_a_full_tie_the_last_partition_and_the_last_row_in_it_win(tmp_path: P
         assert lookup(lake, "quotes", requests).to_pylist() == table("quotes", [last]).to_pylist()
 
 
+def test_a_table_that_is_not_sorted_by_when_it_was_known(tmp_path: Path) -> None:
+    """Distributions lie by event and horizon; ``ts`` may rise from one to the next and ``known_at`` not."""
+    lake = Lake(tmp_path)
+    rows = [
+        {**{c: v for c, v in label(day(0), known, None).items() if c != "first_print"}, "horizon": horizon,
+         "as_of": at(ts), "ts": at(ts), "mean": float(ts)}
+        for horizon, ts, known in (("a", 1, 3), ("b", 2, 9), ("c", 3, 4))
+    ]  # fmt: skip
+    lake.replace("distributions", table("distributions", rows), scope=Scope([day(0)]), run_id="r")
+    event = rows[0]["event_ticker"]
+    requests = pa.table({"event_ticker": [event] * 4, "as_of": pa.array([at(m) for m in (2, 3, 5, 9)], TIME)})
+    assert lookup(lake, "distributions", requests, columns=["mean"])["mean"].to_pylist() == [None, 1.0, 3.0, 3.0]
+
+
 def test_other_tables_are_looked_up_by_their_own_name(lake: Lake) -> None:
     rows = [label(day(0), 1, 3.0, event_ticker="E"), label(day(0), 5, 3.1, event_ticker="E", ts=at(-5))]
     lake.upsert("labels", table("labels", rows), run_id="r")
