@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.coverage import quote_coverage
+from kalshi_assets.core.coverage import PAGES, quote_coverage
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_quotes_ordered
 from kalshi_assets.core.rejection import reject_quotes
@@ -62,7 +63,7 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
         raise
     candles = pa.concat_tables([candles, held_rows(lake, "quotes", scope, deleted, source="candle")])
     trades = pa.concat_tables([trades, held_rows(lake, "trades", scope, deleted)]).combine_chunks()
-    coverage = quote_coverage(contracts, candles, trades)
+    coverage = quote_coverage(contracts, candles, trades, _pages(context), _minutes_before_close(windows))
     kept, rejected = reject_quotes(pa.concat_tables([candles, held_books(lake, scope), tops]).combine_chunks())
     changed = {
         "orderbooks": lake.upsert("orderbooks", books, run_id=run_id).rows,
@@ -88,6 +89,26 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     if context.journal:
         context.journal.clear()
     return result
+
+
+def _minutes_before_close(windows: Sequence[CandleWindow]) -> timedelta | None:
+    """How long before the close the minutes start, None from the opening on; zero where none are pulled."""
+    spans = [w.before_close for w in windows if w.period_minutes == 1] or [timedelta(0)]
+    return None if None in spans else max(span for span in spans if span is not None)
+
+
+def _pages(context: StageContext) -> pa.Table:
+    """The pages of the downloads that the journal holds, by the first contract that was asked for."""
+    points = context.journal.checkpoints() if context.journal else []
+    rows = [
+        {
+            "ticker": re.split("[,@]", point.key, maxsplit=1)[0],
+            "feed": "trades" if point.endpoint.endswith("/trades") else "candlesticks",
+            "pages": point.pages,
+        }
+        for point in points
+    ]
+    return pa.Table.from_pylist(rows, schema=PAGES)
 
 
 def _boundary(cutoff: Cutoff) -> tuple[datetime, datetime]:
@@ -152,6 +173,7 @@ def _notes(coverage: pa.Table) -> list[str]:
     for endpoint, what in (
         ("candlesticks", "contracts were never quoted"),
         ("candlesticks.volume", "contracts have daily candles that do not add up to their volume"),
+        ("candlesticks.minutes", "days have minutes that do not add up to their volume"),
         ("trades.volume", "contracts have trades that do not add up to their volume"),
     ):
         mine = short.filter(pc.equal(short["endpoint"], endpoint))

@@ -1,15 +1,16 @@
 """Counts of what was received, by hand."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
 
-from kalshi_assets.core.coverage import quote_coverage
+from kalshi_assets.core.coverage import PAGES, quote_coverage
 from kalshi_assets.core.tables import TABLES
 
 CLOSE = datetime(2024, 10, 10, 12, 29, tzinfo=UTC)
 KEY = {"event_ticker": "E", "series_ticker": "S", "event_date": date(2024, 10, 10)}
+NO_MINUTES = (0, 0, None, "no contract traded on a day whose minutes are kept")
 TIMES = {"ts": CLOSE, "known_at": CLOSE}
 
 
@@ -45,8 +46,12 @@ def trades(*rows):
     )
 
 
+def coverage_of(listed, quoted, traded, pages=(), before_close=timedelta(0)):
+    return quote_coverage(listed, quoted, traded, pa.Table.from_pylist(list(pages), schema=PAGES), before_close)
+
+
 def counted(*arguments):
-    rows = quote_coverage(*arguments).to_pylist()
+    rows = coverage_of(*arguments).to_pylist()
     return {r["endpoint"]: (r["expected"], r["received"], r["complete"], r["reason"]) for r in rows}
 
 
@@ -58,6 +63,7 @@ def test_everything_there():
     )
     assert got == {
         "candlesticks": (2, 2, True, None),
+        "candlesticks.minutes": NO_MINUTES,
         "candlesticks.volume": (2, 2, True, None),
         "trades.volume": (2, 2, True, None),
     }
@@ -66,6 +72,7 @@ def test_everything_there():
 def test_each_gap_is_counted_and_its_first_contract_named():
     got = counted(contracts(A="5.00", B="7.00", C="0.00"), candles(("A", 86_400, "5.00")), trades(("B", "7.00")))
     assert got == {
+        "candlesticks.minutes": NO_MINUTES,
         "candlesticks": (3, 1, False, "2 of 3 contracts were never quoted, the first is B"),
         "candlesticks.volume": (
             3, 2, False, "1 of 3 contracts have daily candles that do not add up to their volume, the first is B",
@@ -86,16 +93,73 @@ def test_an_unsettled_contract_has_no_final_volume():
     unknown = (0, 0, None, "no contract has settled, so no volume is final")
     assert got == {
         "candlesticks": (1, 1, True, None), "candlesticks.volume": unknown, "trades.volume": unknown,
+        "candlesticks.minutes": NO_MINUTES,
     }  # fmt: skip
 
 
 def test_events_are_kept_apart_and_times_are_the_close():
     other = contracts(X="1.00").set_column(0, "event_ticker", pa.array(["F"]))
     both = pa.concat_tables([contracts(A="5.00"), other.cast(TABLES["contracts"].schema)])
-    rows = quote_coverage(both, candles(("A", 86_400, "5.00")), trades()).to_pylist()
+    rows = coverage_of(both, candles(("A", 86_400, "5.00")), trades()).to_pylist()
     assert [(r["event_ticker"], r["received"]) for r in rows if r["endpoint"] == "candlesticks"] == [("E", 1), ("F", 0)]
     assert {r["known_at"] for r in rows} == {CLOSE}
 
 
 def test_no_contract_no_row():
-    assert quote_coverage(contracts(), candles(), trades()).num_rows == 0
+    assert coverage_of(contracts(), candles(), trades()).num_rows == 0
+
+
+def bar(period_s, end, volume):
+    row = {"ticker": "A", "source": "candle", "period_s": period_s, "volume_contracts": Decimal(volume)}
+    return row | {"ts": end, "known_at": end}
+
+
+def minutes_of(rows, before_close=timedelta(days=2)):
+    got = coverage_of(contracts(A="9.00"), table("quotes", rows), trades(), (), before_close).to_pylist()
+    (row,) = (r for r in got if r["endpoint"] == "candlesticks.minutes")
+    return row["expected"], row["received"], row["complete"], row["reason"]
+
+
+# New York is four hours behind: its 9 October 2024 lasts from 04:00 to 04:00.
+MIDNIGHT = datetime(2024, 10, 10, 4, tzinfo=UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+def test_minutes_add_up_to_their_day():
+    # The minute that ends at midnight is in the day, and the next one is not.
+    day = [bar(86_400, MIDNIGHT, "5.00"), bar(60, MIDNIGHT, "2.00"), bar(60, MIDNIGHT - DAY + MINUTE, "3.00")]
+    assert minutes_of(day) == (1, 1, True, None)
+    assert minutes_of([*day, bar(60, MIDNIGHT - DAY, "7.00"), bar(60, MIDNIGHT + MINUTE, "7.00")])[:3] == (1, 1, True)
+    one_of = "days have minutes that do not add up to their volume, the first is A"
+    assert minutes_of(day[:2]) == (1, 0, False, f"1 of 1 {one_of}")
+    # The day of the close ends after it.
+    assert minutes_of([*day, bar(86_400, MIDNIGHT + DAY, "1.00")]) == (2, 1, False, f"1 of 2 {one_of}")
+
+
+def test_a_day_of_25_hours():
+    end = datetime(2024, 11, 4, 5, tzinfo=UTC)
+    day = [bar(86_400, end, "5.00"), bar(60, end, "2.00"), bar(60, end - timedelta(hours=25) + MINUTE, "3.00")]
+    assert minutes_of(day, None)[:3] == (1, 1, True)
+
+
+def test_days_without_trades_and_days_that_began_before_the_minutes_are_not_expected():
+    assert minutes_of([bar(86_400, MIDNIGHT, "0.00")]) == NO_MINUTES
+    # Minutes start on the 8th at 12:29, so the 8th is not whole.
+    assert minutes_of([bar(86_400, MIDNIGHT - DAY, "5.00")]) == NO_MINUTES
+    assert minutes_of([bar(86_400, MIDNIGHT - DAY, "5.00")], None)[:3] == (1, 0, False)
+    assert minutes_of([bar(86_400, MIDNIGHT, "5.00")], timedelta(hours=32, minutes=28)) == NO_MINUTES
+    assert minutes_of([bar(86_400, MIDNIGHT, "5.00")], timedelta(hours=32, minutes=29))[:3] == (1, 0, False)
+
+
+def test_pages_are_summed_by_event_and_feed():
+    pages = [
+        {"ticker": "A", "feed": "candlesticks", "pages": 2},
+        {"ticker": "B", "feed": "candlesticks", "pages": 1},
+        {"ticker": "B", "feed": "trades", "pages": 4},
+        {"ticker": "elsewhere", "feed": "trades", "pages": 8},
+    ]
+    rows = coverage_of(contracts(A="5.00", B="1.00"), candles(), trades(), pages).to_pylist()
+    assert {r["endpoint"]: r["pages"] for r in rows} == {
+        "candlesticks": 3, "trades.volume": 4, "candlesticks.volume": None, "candlesticks.minutes": None,
+    }  # fmt: skip
+    assert {r["pages"] for r in coverage_of(contracts(A="5.00"), candles(), trades()).to_pylist()} == {None}
