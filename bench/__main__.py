@@ -8,7 +8,7 @@ import time
 
 from bench.measuring import Result, as_text, machine
 
-BENCHES = ("distributions", "store", "object-store", "exchange", "requests-per-event", "event-log", "startup")
+BENCHES = ("distributions", "panel", "store", "object-store", "exchange", "requests-per-event", "event-log", "startup")
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def _quotes(
     )
     volume = rng.poisson(20, shape)
     rows = len(time)
-    quoted = {"bid": _decimals(bid * 10_000, PRICE), "ask": _decimals(ask * 10_000, PRICE)}
+    quoted = {"bid": decimals(bid * 10_000, PRICE), "ask": decimals(ask * 10_000, PRICE)}
     given = {
         **{c: _repeated(contracts[c], n) for c in ("event_ticker", "series_ticker", "event_date", "ticker")},
         "source": pa.repeat("candle", rows),
@@ -98,8 +98,8 @@ def _quotes(
         "ts": time,
         "known_at": time,
         **{c: quoted[c.split("_")[1]] for c in _QUOTED},
-        "volume_contracts": _decimals(volume * 100, COUNT),
-        "open_interest_contracts": _decimals((200 + np.cumsum(volume, axis=-1)) * 100, COUNT),
+        "volume_contracts": decimals(volume * 100, COUNT),
+        "open_interest_contracts": decimals((200 + np.cumsum(volume, axis=-1)) * 100, COUNT),
     }
     schema = TABLES["quotes"].schema
     return pa.table([given[f.name] if f.name in given else pa.nulls(rows, f.type) for f in schema], schema=schema)
@@ -109,7 +109,7 @@ def _repeated(column: pa.ChunkedArray, n: int) -> pa.Array:
     return column.combine_chunks().take(pa.array(np.repeat(np.arange(len(column)), n)))
 
 
-def _decimals(unscaled: npt.NDArray[np.int64], kind: pa.DataType) -> pa.Array:
+def decimals(unscaled: npt.NDArray[np.int64], kind: pa.DataType) -> pa.Array:
     """Non-negative integers of the last decimal place as Arrow decimals, whose upper eight bytes are then zero."""
     words = np.zeros((unscaled.size, 2), np.int64)
     words[:, 0] = unscaled.ravel()

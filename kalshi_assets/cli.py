@@ -13,7 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,59 @@ def maintain(keep_days: int, dry_run: bool, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--series", callback=_series, help="Series tickers, separated by commas (default: all in the lake).")
+@click.option("--as-of", type=_Time(), help="Leave out every label, result and print that was not known at this time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list with every column instead of a table.")
+def scores(series: tuple[str, ...], as_of: datetime | None, as_json: bool) -> None:
+    """Score the market's own forecasts, a row a series and horizon, from what the lake holds."""
+    from kalshi_assets.render import write_table
+    from kalshi_assets.stages.forecast_scores import published_scores, short_scores
+    from kalshi_assets.store.opening import open_lake
+
+    rows = published_scores(open_lake(Settings.from_environment()), as_of=as_of, series=series)
+    write_table(rows if as_json else short_scores(rows), "json" if as_json else "table", sys.stdout)
+
+
+@cli.command(name="import")
+@click.argument("kind")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def import_reference(kind: str, file: Path, as_json: bool) -> None:
+    """Take a reference FILE of a KIND into the lake: asset_prices, option_surfaces, consensus and others."""
+    from kalshi_assets.stages.references import REFUSED, import_and_record
+    from kalshi_assets.store.locks import hold_home
+    from kalshi_assets.store.opening import open_lake
+
+    settings = Settings.from_environment()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with hold_home(settings.home):
+        done = import_and_record(open_lake(settings, to_write=True), kind, file, now=datetime.now(UTC))
+    if as_json:
+        click.echo(json.dumps(done.as_json(), indent=2))
+    elif done.state != REFUSED:
+        click.echo(f"{done.file}: {done.n_rows} rows of {kind}, {done.n_rejected} put aside.")
+    if done.sentence:
+        click.echo(f"kalshi-assets: {done.sentence}", err=True)
+    sys.exit(UsageError.exit_code if done.state == REFUSED else 0)
+
+
+@cli.command(name="asset-panel")
+@click.argument("symbol")
+@click.argument("event")
+@click.option("--as-of", type=_Time(), help="Hide every row that was not known at this time.")
+@click.option("--max-age-hours", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="csv", show_default=True)
+def asset_panel(symbol: str, event: str, as_of: datetime | None, max_age_hours: float, form: str) -> None:
+    """Show an EVENT's distribution on the clock of the asset SYMBOL, a row a bar."""
+    from kalshi_assets.render import write_table
+    from kalshi_assets.research.asset_clock import asset_time_panel
+    from kalshi_assets.research.store import open_store
+
+    rows = asset_time_panel(open_store(as_of), symbol, event, max_age=timedelta(hours=max_age_hours))
+    write_table(rows, form, sys.stdout)
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
 def health(as_json: bool) -> None:
     """Report how whole the lake is, a row a series; exit code 1 where anything is missing, overdue or failed."""
@@ -180,15 +233,67 @@ def health(as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--panel", type=click.Path(path_type=Path), help="A finished panel, CSV or Parquet, to look at instead.")
+@click.option("--as-of-column", metavar="C", help="The panel's column with the as-of time of each row.")
+@click.option("--function", metavar="MODULE:NAME", help="A feature function of your own to probe on the lake's data.")
+@click.option("--dates", type=_Dates(), help="Event dates FROM:TO, both included (default: all).")
+@click.option("--seed", type=click.IntRange(0), help="Draws the sample (default: follows from the data).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
+def leakcheck(
+    panel: Path | None,
+    as_of_column: str | None,
+    function: str | None,
+    dates: tuple[date, date] | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Probe the lake's own features, or yours, for leaks; exit code 3 where one was found."""
+    from kalshi_assets.render import write_table
+    from kalshi_assets.stages.leak_check import check_function, check_lake, check_panel
+    from kalshi_assets.store.opening import open_lake
+
+    if (panel is None) != (as_of_column is None) or (panel and function):
+        raise UsageError("Give --panel and --as-of-column together, or --function alone, or none of them.")
+    lake = open_lake(Settings.from_environment())
+    days = None if dates is None else [d for d in lake.event_dates("events") if dates[0] <= d <= dates[1]]
+    if panel is not None and as_of_column is not None:
+        found = check_panel(lake, panel, as_of_column)
+    elif function:
+        found = check_function(lake, function, days, seed or 0)
+    else:
+        found = check_lake(lake, days, seed)
+    write_table(found, "json" if as_json else "table", sys.stdout)
+    failed = [row for row in found.to_pylist() if not row["passed"]]
+    for row in failed if not as_json else ():
+        click.echo(f"{row['subject']}, {row['gate']} {row['probe']}: {row['detail']}")
+    sys.exit(3 if failed else 0)
+
+
+@cli.command()
 @click.option("--source", help="The source to examine (default: KALSHI_ASSETS_SOURCE, else demo).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.option("--offline", is_flag=True, help="Ask nothing of other machines.")
-def doctor(source: str | None, as_json: bool, offline: bool) -> None:
-    """Examine settings, keys, the source, the disk and the lake, and say what to do."""
-    from kalshi_assets.doctor import examine, exit_code
-    from kalshi_assets.doctor.report import check_json, print_checks
+@click.option("--deep/--shallow", default=None, help="Read every data file (default: where the lake is below 1 GB).")
+@click.option("--repair", "mend", is_flag=True, help="Mend first what can be mended without losing anything.")
+def doctor(source: str | None, as_json: bool, offline: bool, deep: bool | None, mend: bool) -> None:
+    """Examine settings, keys, the source, the disk and the lake, and say what to do.
 
-    checks = examine(os.environ, source=source, offline=offline)
+    --repair mends logs, takes damaged files out of the tables that a run fills again, and removes
+    what killed runs left; it says each thing that it did or refused on standard error.
+    """
+    from kalshi_assets.doctor import examine, exit_code
+    from kalshi_assets.doctor.report import check_json, print_checks, reading
+
+    with reading() as progress:
+        if mend:
+            from kalshi_assets.doctor.repair import repair
+
+            deeds = repair(Settings.from_environment(), progress)
+            for deed in deeds:
+                click.echo(f"{'mended' if deed.done else 'refused'}: {deed.words}", err=True)
+            if not deeds:
+                click.echo("There was nothing to mend.", err=True)
+        checks = examine(os.environ, source=source, offline=offline, deep=deep, progress=progress)
     if as_json:
         click.echo(json.dumps(check_json(checks), indent=2))
     else:

@@ -119,6 +119,21 @@ def verdict_table(verdicts: Sequence[Mapping[str, Any]], *, simulated: bool) -> 
     return table
 
 
+def score_table(scores: Sequence[Mapping[str, Any]], *, simulated: bool) -> Table:
+    """How good the market's own forecasts were, one line a series."""
+    title = "Forecasts of the market" + (" (simulated prices)" if simulated else "")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("series", "horizon", "from"):
+        table.add_column(name, no_wrap=True)
+    for name in ("releases", "MAE median", "CRPS", "95 %", "CRPS/MAE", "Brier"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for s in scores:
+        numbers = ["" if s[n] is None else f"{s[n]:.4g}" for n in ("mae_median", "crps", "crps_to_mae", "brier")]
+        interval = "" if s["crps_low"] is None else f"{s['crps_low']:.4g} to {s['crps_high']:.4g}"
+        table.add_row(s["series_ticker"], s["horizon"], s["basis"], str(s["n"]), *numbers[:2], interval, *numbers[2:])
+    return table
+
+
 def failed_gates(results: Sequence[StageResult]) -> list[str]:
     """A sentence for each failed gate."""
     return [

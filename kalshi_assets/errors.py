@@ -12,6 +12,7 @@
     │   └── MalformedResponse    a body that breaks the documented shape
     ├── StoreError               the lake: a damaged table, a schema breach, a lost commit race
     │   ├── StoreUnreachable     the bucket that holds the lake gave no usable answer
+    │   ├── DiskFull             no room where the home or the lake lies
     │   └── HomeInUse            another process holds the home
     ├── DomainError              data that a stage cannot work with
     └── GateError                a blocking gate failed, or its evidence is absent or stale (exit code 3)
@@ -74,6 +75,10 @@ class StoreError(KalshiAssetsError):
 
 class StoreUnreachable(StoreError):
     """The object store that holds the lake gave no usable answer within its time."""
+
+
+class DiskFull(StoreError):
+    """The disk that holds the home or the lake has no room left."""
 
 
 class HomeInUse(StoreError):

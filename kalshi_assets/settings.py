@@ -7,6 +7,7 @@ are held here unread; ``exchange.credentials`` opens them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +94,7 @@ class Settings:
         private_key_path: file of the exchange key.
         private_key_pem: the exchange key itself; never shown.
         fred_api_key: FRED's key; never shown.
+        traded_series: series whose distributions rest on trades; all others rest on quotes.
         lake_address: the bucket that holds the lake, unread; None for a folder of the home.
         object_store: variables that say how to reach the bucket, unread (``store.opening`` opens them); never shown.
     """
@@ -103,6 +105,7 @@ class Settings:
     private_key_path: Path | None = None
     private_key_pem: str | None = field(default=None, repr=False)
     fred_api_key: str | None = field(default=None, repr=False)
+    traded_series: tuple[str, ...] = ()
     lake_address: str | None = field(default=None, repr=False)
     object_store: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
@@ -157,9 +160,23 @@ class Settings:
             private_key_path=Path(key_path).expanduser() if key_path else None,
             private_key_pem=text("KALSHI_PRIVATE_KEY"),
             fred_api_key=text("FRED_API_KEY"),
+            traded_series=_tickers(text("KALSHI_ASSETS_TRADED_SERIES") or ""),
             lake_address=text("KALSHI_ASSETS_LAKE"),
             object_store={name: value for name in OBJECT_STORE_VARIABLES if (value := text(name))},
         )
+
+
+def _tickers(text: str) -> tuple[str, ...]:
+    """Series tickers from a list with commas.
+
+    Raises:
+        SettingsError: for something that is no ticker.
+    """
+    names = tuple(dict.fromkeys(name.strip().upper() for name in text.split(",") if name.strip()))
+    odd = [name for name in names if not re.fullmatch(r"[A-Z0-9][A-Z0-9.-]*", name)]
+    if odd:
+        raise SettingsError(f"KALSHI_ASSETS_TRADED_SERIES names {odd[0]!r}, which is no series: write KXU3,KXGDP.")
+    return names
 
 
 def _default_home() -> Path:

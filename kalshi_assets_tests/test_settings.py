@@ -47,3 +47,10 @@ def test_secrets_are_not_shown():
 def test_the_public_facts_are_found():
     assert isinstance(facts_folder(), Path)
     assert (facts_folder() / "first_prints.csv").is_file()
+
+
+def test_traded_series_are_a_list_of_tickers():
+    settings = Settings.from_environment({"KALSHI_ASSETS_TRADED_SERIES": " kxu3, KXGDP,KXU3,"})
+    assert settings.traded_series == ("KXU3", "KXGDP")
+    with pytest.raises(SettingsError, match="names 'U 3', which is no series"):
+        Settings.from_environment({"KALSHI_ASSETS_TRADED_SERIES": "U 3"})

@@ -8,6 +8,7 @@ were known by then. How old that may be belongs to ``staleness``.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,9 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import MISSING_TIME, codes, reals, times
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.amounts import MISSING_AMOUNT, Amounts, amount, amounts
+from kalshi_assets.core.columns import MISSING_TIME, codes, times
+from kalshi_assets.core.compiled import in_place
+from kalshi_assets.core.quote_windows import complete_rows
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, feed_policy
+from kalshi_assets.core.tables import TIME
+from kalshi_assets.core.text_runs import runs
 from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
@@ -26,6 +31,7 @@ Records: TypeAlias = Any  # a structured array; numpy cannot type its fields
 
 MICRO = 1_000_000
 NO_PRICE, BAD_PRICE = -1, -2
+_FEW_ROWS = 4096  # a batch of fewer rows costs more than copying it
 _COLUMNS = (
     "ticker", "source", "period_s", "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd",
     "volume_contracts", "open_interest_contracts",
@@ -38,8 +44,8 @@ QUOTE = np.dtype(
         ("ts", np.int64),  # the instant that the row describes
         ("known_at", np.int64),  # when it could be had
         ("newest", np.int64),  # the row that an observer at this known_at would use
-        ("bid", np.int64),  # micro-dollars; NO_PRICE no bid, BAD_PRICE outside (0, 1)
-        ("ask", np.int64),  # the same for the ask
+        ("bid", np.int32),  # micro-dollars; NO_PRICE no bid, BAD_PRICE outside (0, 1)
+        ("ask", np.int32),  # the same for the ask
         ("feed", np.int64),  # place of its feed (source and bar length)
         ("volume", np.float64),  # contracts traded on its feed in the window that ends at known_at; NaN unknown
         ("open_interest", np.float64),  # NaN unknown
@@ -68,43 +74,7 @@ class QuoteIndex(NamedTuple):
     feed_reports_changes: npt.NDArray[np.bool_]
 
 
-def _unscaled(column: pa.ChunkedArray, scale: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Integers ``value * 10**scale`` of a decimal column, straight from its buffer, and which are missing."""
-    stored = column.type
-    ready = pa.types.is_decimal128(stored) and stored.scale == scale
-    array = (column if ready else pc.cast(column, pa.decimal128(38, scale))).combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    missing = pc.is_null(array).to_numpy(zero_copy_only=False)
-    if len(array) == 0:
-        return np.zeros(0, np.int64), missing
-    # a decimal128 is two little-endian words; ours fit the low one, sign included
-    words = np.frombuffer(array.buffers()[1], dtype=np.int64)
-    low = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
-    return np.where(missing, 0, low), missing
-
-
-def micro_prices(column: pa.ChunkedArray, empty_at: int) -> Ints:
-    """Prices as integer micro-dollars.
-
-    Args:
-        column: decimal (or float) dollars.
-        empty_at: the micro-dollar price by which feeds write an empty side (0 for bids, 1 USD for asks).
-
-    Returns:
-        ``NO_PRICE`` where null, NaN or at the empty mark; ``BAD_PRICE`` where not inside (0, 1).
-    """
-    if pa.types.is_decimal(column.type):
-        units, missing = _unscaled(column, 6)
-    else:
-        values = reals(column)
-        missing = np.isnan(values)
-        units = np.rint(np.clip(np.where(missing, 0.0, values), -1e3, 1e3) * MICRO).astype(np.int64)
-    price = np.where((units > 0) & (units < MICRO), units, BAD_PRICE)
-    return np.where(missing | (units == empty_at), NO_PRICE, price).astype(np.int64)
-
-
-@compiled
+@in_place
 def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:
     """Last row in [start, stop) with known_at <= as_of, or -1."""
     low, high = start, stop
@@ -117,76 +87,56 @@ def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:
     return low - 1 if low > start else -1
 
 
-@compiled
-def _running_newest(
-    offsets: Ints, known_at: Ints, ts: Ints, rank: Ints, bid: Ints, ask: Ints, open_interest: Ints
-) -> Ints:
-    """For each row the best row so far: latest ts, then feed rank (low wins), then known_at.
-
-    Rows that agree on all three contradict the table's key; what is left of
-    the comparison only makes the choice independent of their order.
-    """
-    newest = np.empty(known_at.size, np.int64)
-    for contract in range(offsets.size - 1):
-        best = -1
-        for i in range(offsets[contract], offsets[contract + 1]):
-            better = best < 0
-            if not better:
-                if ts[i] != ts[best]:
-                    better = ts[i] > ts[best]
-                elif rank[i] != rank[best]:
-                    better = rank[i] < rank[best]
-                elif known_at[i] != known_at[best]:
-                    better = known_at[i] > known_at[best]
-                elif bid[i] != bid[best]:
-                    better = bid[i] > bid[best]
-                elif ask[i] != ask[best]:
-                    better = ask[i] < ask[best]
-                else:
-                    better = open_interest[i] > open_interest[best]
-            if better:
-                best = i
-            newest[i] = best
-    return newest
+@in_place
+def _price(units: int, empty_at: int) -> int:
+    """Micro-dollars; ``NO_PRICE`` where missing or at the mark by which feeds write an empty side."""
+    if units in (MISSING_AMOUNT, empty_at):
+        return NO_PRICE
+    return units if 0 < units < MICRO else BAD_PRICE
 
 
-@compiled
-def _window_volume(offsets: Ints, known_at: Ints, feed: Ints, n_feeds: int, volume: Ints, window: int) -> Ints:
-    """Volume of the row's own feed with known_at in (row - window, row], rows of the same instant included.
+@in_place
+def _encode(
+    first: int, n: int, ticker_ends: Ints, contract_of_run: Ints, feed_ends: Ints, feed_of_run: Ints, ts: Ints,
+    known_at: Ints, bids: Amounts, asks: Amounts, traded: Amounts, interests: Amounts, contract: Ints, known: Ints,
+    volume: Floats, rows: Records,
+) -> None:  # fmt: skip
+    """Write rows ``first`` to ``first + n`` of the index from one batch; volumes stay hundredths, -1 missing."""
+    bid, no_bid = bids
+    ask, no_ask = asks
+    trades, no_trades = traded
+    interest, no_interest = interests
+    ticker = np.searchsorted(ticker_ends, first, side="right")
+    feed = np.searchsorted(feed_ends, first, side="right")
+    i = 0
+    while i < n:
+        # within a stretch neither the contract nor the feed changes
+        stop = min(n, min(ticker_ends[ticker], feed_ends[feed]) - first)
+        for j in range(i, stop):
+            at = first + j
+            placed = known_at[j] != MISSING_TIME and ts[j] != MISSING_TIME
+            contract[at] = contract_of_run[ticker] if placed else -1
+            known[at], volume[at] = known_at[j], max(amount(trades, no_trades, j), -1)
+            held = amount(interest, no_interest, j)
+            row = rows[at]
+            row.ts, row.known_at, row.newest, row.feed = ts[j], known_at[j], at, feed_of_run[feed]
+            row.bid = _price(amount(bid, no_bid, j), 0)
+            row.ask = _price(amount(ask, no_ask, j), MICRO)
+            row.open_interest = math.nan if held < 0 else held / 100.0
+        i = stop
+        ticker += ticker_ends[ticker] <= first + i
+        feed += feed_ends[feed] <= first + i
 
-    One sliding window a feed, in whole hundredths of a contract, so that the
-    order of simultaneous rows leaves no trace. -1 where the feed has none.
-    """
-    out = np.full(volume.size, -1, np.int64)
-    following = np.empty(volume.size, np.int64)  # next row of the same feed, as a linked list
-    head, tail, total = np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64)
-    for contract in range(offsets.size - 1):
-        head[:] = -1
-        tail[:] = -1
-        total[:] = 0
-        first, stop = offsets[contract], offsets[contract + 1]
-        while first < stop:
-            end = first
-            while end < stop and known_at[end] == known_at[first]:
-                f = feed[end]
-                if volume[end] >= 0:
-                    if head[f] < 0:
-                        head[f] = end
-                    else:
-                        following[tail[f]] = end
-                    tail[f] = end
-                    total[f] += volume[end]
-                end += 1
-            for i in range(first, end):
-                f = feed[i]
-                if volume[i] < 0:
-                    continue
-                while known_at[head[f]] <= known_at[i] - window:
-                    total[f] -= volume[head[f]]
-                    head[f] = following[head[f]]
-                out[i] = total[f]
-            first = end
-    return out
+
+@in_place
+def _sorted(contract: Ints, known_at: Ints) -> bool:
+    """Whether the rows lie in (contract, known_at) order, none of them without a place."""
+    ordered = contract.size == 0 or contract[0] >= 0
+    for i in range(1, contract.size):
+        ordered &= (contract[i] > contract[i - 1]) | (
+            (contract[i] == contract[i - 1]) & (known_at[i] >= known_at[i - 1])
+        )
+    return ordered
 
 
 def index_quotes(
@@ -215,71 +165,66 @@ def index_quotes(
     missing = [c for c in _COLUMNS if c not in quotes.column_names]
     if missing:
         raise DomainError(f"The quotes have no column {', '.join(missing)}; pass rows of table quotes.")
-    contract = codes(quotes["ticker"], tickers)
-    known_at, ts = times(quotes["known_at"]), times(quotes["ts"])
-    keep = (contract >= 0) & (known_at != MISSING_TIME) & (ts != MISSING_TIME)
-    if not keep.all():
-        rows = np.flatnonzero(keep)
-        quotes = quotes.take(pa.array(rows))
-        contract, known_at, ts = contract[rows], known_at[rows], ts[rows]
-    order = _order(contract, known_at)
-    if order is not None:
-        quotes = quotes.take(pa.array(order))
-        contract, known_at, ts = contract[order], known_at[order], ts[order]
+    quotes = quotes.select(_COLUMNS)
+    n = quotes.num_rows
+    contract, known_at, volume = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    rows: Records = np.empty(n, QUOTE)
+    names = runs(quotes["ticker"].cast(pa.string()))
+    feeds, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
+    contract_of_run = codes(names.values, tickers)
+    first = 0
+    for batch in _batches(quotes):
+        _encode(
+            first, batch.num_rows, names.ends, contract_of_run, *feeds,
+            _micros(batch["ts"]), _micros(batch["known_at"]),
+            amounts(batch["yes_bid_close_usd"], 6), amounts(batch["yes_ask_close_usd"], 6),
+            amounts(batch["volume_contracts"], 2), amounts(batch["open_interest_contracts"], 2),
+            contract, known_at, volume, rows,
+        )  # fmt: skip
+        first += batch.num_rows
+    if not _sorted(contract, known_at):
+        order = np.lexsort((known_at, contract))
+        order = order[np.searchsorted(contract[order], 0) :]
+        contract, known_at, volume, rows = contract[order], known_at[order], volume[order], rows[order]
     offsets = np.searchsorted(contract, np.arange(len(tickers) + 1)).astype(np.int64)
-    feed, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
-    bid = micro_prices(quotes["yes_bid_close_usd"], 0)
-    ask = micro_prices(quotes["yes_ask_close_usd"], MICRO)
-    volume = _hundredths(quotes["volume_contracts"])
-    open_interest = _hundredths(quotes["open_interest_contracts"])
-    records: Records = np.empty(known_at.size, QUOTE)
-    records["ts"], records["known_at"], records["feed"] = ts, known_at, feed
-    records["bid"], records["ask"] = bid, ask
-    records["newest"] = _running_newest(offsets, known_at, ts, rank[feed], bid, ask, open_interest)
+    head, tail = np.empty(rank.size, np.int64), np.empty(rank.size, np.int64)
+    following = np.empty(known_at.size if rank.size > 1 else 0, np.int64)
     window = int(volume_window_s * 1e6)
-    traded = _window_volume(offsets, known_at, feed, max(len(rank), 1), volume, window)
-    records["volume"], records["open_interest"] = _contracts(traded), _contracts(open_interest)
-    return QuoteIndex(offsets, known_at, records, carry, reports_changes)
+    complete_rows(offsets, known_at, volume, window, rank, rows, following, head, tail, np.empty(rank.size))
+    return QuoteIndex(offsets, known_at, rows, carry, reports_changes)
 
 
-def _order(contract: Ints, known_at: Ints) -> Ints | None:
-    """Permutation to (contract, known_at) order, or None when the rows already are."""
-    step, clock = np.diff(contract), np.diff(known_at)
-    if bool(np.all((step > 0) | ((step == 0) & (clock >= 0)))):
-        return None
-    return np.lexsort((known_at, contract))
+def _batches(quotes: pa.Table) -> list[pa.RecordBatch]:
+    """The table in stretches of contiguous columns, whole where they would be many."""
+    batches: list[pa.RecordBatch] = quotes.to_batches()
+    if len(batches) * _FEW_ROWS > quotes.num_rows:
+        batches = quotes.combine_chunks().to_batches()
+    return batches
 
 
-def _hundredths(column: pa.ChunkedArray) -> Ints:
-    """Contract counts in hundredths; -1 where null or negative."""
-    if pa.types.is_decimal(column.type):
-        units, missing = _unscaled(column, 2)
-    else:
-        values = reals(column)
-        missing = np.isnan(values)
-        units = np.rint(np.where(missing, 0.0, values) * 100.0).astype(np.int64)
-    return np.where(missing | (units < 0), -1, units)
+def _micros(column: pa.Array) -> Ints:
+    """Microseconds as they lie in the column, read-only; null is ``MISSING_TIME``."""
+    found = times(column) if column.null_count else np.asarray(column.cast(TIME).cast(pa.int64()))
+    found.setflags(write=False)
+    return found
 
 
-def _contracts(hundredths: Ints) -> Floats:
-    return np.where(hundredths < 0, np.nan, hundredths / 100.0)
-
-
-def _dictionary(column: pa.ChunkedArray) -> tuple[Ints, list[Any]]:
+def _dictionary(values: pa.Array) -> tuple[Ints, list[Any]]:
     """Code of each value, null included, and the values by code."""
-    encoded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().combine_chunks()
+    encoded = pc.dictionary_encode(values, null_encoding="encode")
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64), encoded.dictionary.to_pylist()
 
 
 def _feeds(
     quotes: pa.Table, source_priority: tuple[str, ...], policies: tuple[FeedPolicy, ...]
-) -> tuple[Ints, Ints, Ints, npt.NDArray[np.bool_]]:
-    """Feed of each row, and per feed its tie rank, its carry limit in microseconds and whether it reports changes."""
-    spelling, names = _dictionary(pc.cast(quotes["source"], pa.string()))
-    length, lengths = _dictionary(pc.cast(quotes["period_s"], pa.int64()))
-    both = spelling * max(len(lengths), 1) + length
+) -> tuple[tuple[Ints, Ints], Ints, Ints, npt.NDArray[np.bool_]]:
+    """Runs of rows of one feed as (ends, feeds), and per feed its tie rank, its carry limit and its kind of silence."""
+    source, period = runs(quotes["source"].cast(pa.string())), runs(quotes["period_s"].cast(pa.int64()))
+    spelling, names = _dictionary(source.values)
+    length, lengths = _dictionary(period.values)
+    ends = source.ends if np.array_equal(source.ends, period.ends) else np.union1d(source.ends, period.ends)
+    both = spelling[np.searchsorted(source.ends, ends)] * max(len(lengths), 1)
+    both += length[np.searchsorted(period.ends, ends)]
     used = np.flatnonzero(np.bincount(both, minlength=1))
     feed = np.zeros(used.max(initial=0) + 1, np.int64)
     feed[used] = np.arange(used.size)
@@ -290,4 +235,4 @@ def _feeds(
     # an unlimited carry must still fit the clock's integers
     rules = [feed_policy(*p, policies) for p in pairs]
     carry = np.array([min(r.carry_s * 1e6, 4e18) for r in rules]).astype(np.int64)
-    return feed[both], rank, carry, np.array([r.change_feed for r in rules], np.bool_)
+    return (ends, feed[both]), rank, carry, np.array([r.change_feed for r in rules], np.bool_)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class BinStructure:
     valid: bool
 
 
-@compiled
+@in_place
 def count_overlaps(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], n: int) -> int:
     """Bins, sorted by lower edge, that are inverted or start before an earlier one ends."""
     overlaps = 0

@@ -55,9 +55,24 @@ def compiled(function: Kernel) -> Kernel:
             must be defined above it, or else a change of theirs goes unnoticed.
 
     Returns:
-        The compiled function; the plain one stays at its ``py_func``.
+        The compiled function; the plain one stays at its ``py_func``. Division by zero gives infinity or NaN.
     """
-    kernel: Any = numba.njit(cache=True)(function)
+    return _compiled(function, numba.njit(cache=True, error_model="numpy"))
+
+
+def in_place(function: Kernel) -> Kernel:
+    """As ``compiled``, for a kernel that only fills arrays that it is given: it makes none and returns none.
+
+    Such a kernel needs no reference counts. Where small kernels call each
+    other with many arrays, counting takes most of the time, and much of the
+    compiler's. A kernel that does make an array is refused by the compiler.
+    """
+    njit: Any = numba.njit  # its type hints lack the option for compiling without the memory manager
+    return _compiled(function, njit(cache=True, error_model="numpy", _nrt=False))
+
+
+def _compiled(function: Kernel, compile_lazily: Callable[[Any], Any]) -> Kernel:
+    kernel: Any = compile_lazily(function)
     rests_on = tuple(
         (name, _stamp(value) if isinstance(value, Dispatcher) else repr(value))  # NaN equals only its text
         for name, value in _globals_used(function)

@@ -62,10 +62,7 @@ def conditions_known(
     prints = prints_known(vintages_of(macro_observations, SERIES_FACTS[INFLATION_SERIES]), as_of, max_age=max_print_age)
     vix, vix_known = _daily(_prices(asset_prices, VOLATILITY_SYMBOL), as_of, max_price_age)
 
-    macro_rate = macro_observations.filter(pc.equal(macro_observations["series_id"], POLICY_RATE))
-    rate = macro_rate.rename_columns({"observation_date": "date"}) if macro_rate.num_rows else _prices(
-        asset_prices, POLICY_RATE).rename_columns({"close": "value"})  # fmt: skip
-    rate = rate.select(["date", "value", "ts", "known_at"]).rename_columns({"value": "close"})
+    rate = policy_rate(macro_observations, asset_prices)
     now, now_known = _daily(rate, as_of, max_price_age)
     before, _ = _daily(rate, as_of - span_micros(POLICY_LOOKBACK), max_price_age)
     change_bps = np.round((now - before) * _BPS_PER_PERCENT, 6)
@@ -81,6 +78,17 @@ def conditions_known(
         volatility=volatility_regime(vix),
         inputs_known_at=np.maximum.reduce(used),
     )
+
+
+def policy_rate(macro_observations: pa.Table, asset_prices: pa.Table) -> pa.Table:
+    """The upper end of the target range, all versions: ``date``, ``close`` in per cent, ``ts``, ``known_at``.
+
+    From the macro observations where they have it, else from the prices.
+    """
+    macro = macro_observations.filter(pc.equal(macro_observations["series_id"], POLICY_RATE))
+    named = {"observation_date": "date", "value": "close"}
+    rows = macro.rename_columns(named) if macro.num_rows else _prices(asset_prices, POLICY_RATE)
+    return rows.select(["date", "close", "ts", "known_at"])
 
 
 def _prices(asset_prices: pa.Table, symbol: str) -> pa.Table:

@@ -1,7 +1,8 @@
 """Entropy, tail and volatility gaps between an event's implied distribution and an options reference, with z-scores.
 
-Belongs here: the gaps of one snapshot against its own history of gaps' inputs.
-The reference's own factors belong to ``core.options``.
+Belongs here: the gaps of one snapshot, and how unusual its own numbers are
+against the event's earlier ones. The reference's own factors belong to
+``core.options``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kalshi_assets.core.columns import Reals
+from kalshi_assets.core.columns import MISSING_TIME, Ints, Reals
+from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.options import entropy_proxy, tail_proxy
 
 MIN_HISTORY = 10
@@ -44,8 +46,8 @@ def disagreement(
     variance: Reals,
     iv: Reals,
     skew: Reals,
-    entropy_history: Reals,
-    tail_history: Reals,
+    entropy_z: Reals,
+    tail_z: Reals,
 ) -> Disagreement:
     """Compare snapshots with options.
 
@@ -55,30 +57,74 @@ def disagreement(
         variance: implied variance.
         iv: annualised option volatility as a fraction; not above zero counts as missing.
         skew: 25-delta skew.
-        entropy_history: earlier entropies, all known before every snapshot here, shape (n_history,).
-        tail_history: earlier tail masses, likewise.
+        entropy_z: ``z_scores_before`` of the entropies.
+        tail_z: likewise of the tail masses.
     """
     usable_iv = np.where(iv > 0, iv, np.nan)
     tail_gap = tail_mass - tail_proxy(skew)
     return Disagreement(
         entropy_gap=entropy - entropy_proxy(usable_iv),
-        entropy_gap_z=z_score(entropy, entropy_history),
+        entropy_gap_z=entropy_z,
         tail_gap=tail_gap,
-        tail_gap_z=z_score(tail_mass, tail_history),
+        tail_gap_z=tail_z,
         iv_vol_gap=usable_iv - np.sqrt(np.maximum(variance, 0.0)),
         skew_tail_gap=tail_gap.copy(),
     )
 
 
-def z_score(values: Reals, history: Reals) -> Reals:
-    """(value - mean) / sample standard deviation of the finite history.
+def z_scores_before(
+    value: Reals, group: Ints, as_of: Ints, history_offsets: Ints, history_as_of: Ints, history: Reals
+) -> Reals:
+    """(value - mean) / sample standard deviation of the finite history of the value's own group before its time.
 
-    NaN unless more than ten finite values with a deviation above 1e-12 are there.
+    Args:
+        value: shape (n,).
+        group: the group of each value, shape (n,).
+        as_of: microseconds since 1970 UTC, shape (n,); only history strictly earlier takes part.
+        history_offsets: rows of group g are ``history_offsets[g]:history_offsets[g + 1]``.
+        history_as_of: ascending within a group.
+        history: shape of ``history_as_of``.
+
+    Returns:
+        NaN unless more than ten finite values with a deviation above 1e-12 are there.
     """
-    finite = history[np.isfinite(history)]
-    if finite.size <= MIN_HISTORY:
-        return np.full(values.shape, np.nan)
-    deviation = float(np.std(finite, ddof=1))
-    if deviation <= _NEGLIGIBLE:
-        return np.full(values.shape, np.nan)
-    return (values - float(np.mean(finite))) / deviation
+    return np.asarray(_z_scores_before(value, group, as_of, history_offsets, history_as_of, history))
+
+
+def history_known_at(
+    group: Ints, as_of: Ints, history_offsets: Ints, history_as_of: Ints, history_known_at: Ints
+) -> Ints:
+    """Greatest ``known_at`` of the history before each time; ``MISSING_TIME`` where there is none."""
+    out = np.full(as_of.size, MISSING_TIME, np.int64)
+    for g in np.unique(group):
+        start, stop = history_offsets[g], history_offsets[g + 1]
+        newest = np.maximum.accumulate(history_known_at[start:stop])
+        rows = np.flatnonzero(group == g)
+        n = np.searchsorted(history_as_of[start:stop], as_of[rows], side="left")
+        out[rows[n > 0]] = newest[n[n > 0] - 1]
+    return out
+
+
+@compiled
+def _z_scores_before(
+    value: Reals, group: Ints, as_of: Ints, offsets: Ints, history_as_of: Ints, history: Reals
+) -> Reals:
+    out = np.full(value.size, np.nan)
+    for i in range(value.size):
+        start, stop = offsets[group[i]], offsets[group[i] + 1]
+        end = start + np.searchsorted(history_as_of[start:stop], as_of[i], side="left")
+        n, total = 0, 0.0
+        for j in range(start, end):
+            if np.isfinite(history[j]):
+                n += 1
+                total += history[j]
+        if n <= MIN_HISTORY:
+            continue
+        mean, squares = total / n, 0.0
+        for j in range(start, end):
+            if np.isfinite(history[j]):
+                squares += (history[j] - mean) ** 2
+        deviation = np.sqrt(squares / (n - 1))
+        if deviation > _NEGLIGIBLE:
+            out[i] = (value[i] - mean) / deviation
+    return out

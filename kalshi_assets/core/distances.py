@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ KL_FLOOR = 0.005
 N_DISTANCES = 5
 
 
-@compiled
+@in_place
 def law_distances(x: Ints, p: Floats, y: Ints, q: Floats, tick: float, out: Floats) -> None:
     """Write KL, JS, Wasserstein-1, Kolmogorov-Smirnov and the CRPS difference of (p on x) against (q on y).
 
@@ -88,7 +88,7 @@ def distances(x: Ints, p: Floats, y: Ints, q: Floats, tick: float) -> dict[str, 
     return dict(zip(("kl", "js", "wasserstein", "ks", "crps"), out.tolist(), strict=True))
 
 
-@compiled
+@in_place
 def lagged_distances(
     offsets: Ints, index: Ints, mass: Floats, now: Ints, then: Ints, tick: Floats, out: Floats
 ) -> None:

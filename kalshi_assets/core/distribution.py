@@ -23,17 +23,19 @@ from kalshi_assets.core.horizons import SNAPSHOTS
 from kalshi_assets.core.quality import QualityGates
 from kalshi_assets.core.rungs import RUNG_NUMBERS, RungRows
 from kalshi_assets.core.snapshot_numbers import COUNTS, NUMBERS
-from kalshi_assets.core.snapshots import Instants, Rules, evaluate, scratch_arrays
+from kalshi_assets.core.snapshots import Instants, Rules, evaluate_all, scratch_arrays
 from kalshi_assets.core.spec_index import Ladders, index_specs, known_contracts
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, StalePolicy
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.core.tails import TAIL_POLICIES
+from kalshi_assets.core.trade_prices import trade_prices
 from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _LAGS_S = (3_600, 86_400)
+QUOTES, TRADES = BASES = ("quotes", "trades")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,16 @@ class DistributionConfig:
     """Every choice behind a distribution.
 
     Attributes:
+        basis: ``quotes`` (bids and asks bound the law, mids are its targets) or ``trades`` (last prices are
+            targets, weighted by recency; nothing bounds the law, so it has no bands and no spread).
         tail_policy: ``step``, ``hazard`` or ``truncate``; see ``core.tails``.
-        max_mid_spread_usd: widest spread whose mid is believed; a wider quote is only a constraint.
+        max_mid_spread_usd: widest spread whose mid is believed without reserve; a wider quote is a constraint,
+            and in a threshold ladder a weak target where it says more than its neighbours.
         price_tick_usd: floor of the spread in the weights.
+        trade_fresh_days: c in the weight ``1 / (c + age in days)`` of a trade. The reference study's value,
+            not tuned; a great one weighs all trades alike.
+        correct_range: prices stand for probabilities between nought and one although only one to 99
+            cents can be quoted: ``clip((p - 0.01) / 0.98, 0, 1)`` replaces every live bid and ask.
         stale: the dynamic cutoff.
         feeds: staleness rules by feed, first fit wins.
         source_priority: sources that win a tie at one ``ts``.
@@ -56,9 +65,12 @@ class DistributionConfig:
         max_support_points: longest mass function listed point by point.
     """
 
+    basis: str = QUOTES
     tail_policy: str = "step"
     max_mid_spread_usd: float = 0.10
     price_tick_usd: float = 0.01
+    trade_fresh_days: float = 0.25
+    correct_range: bool = False
     stale: StalePolicy = field(default_factory=StalePolicy)
     feeds: tuple[FeedPolicy, ...] = FEED_POLICIES
     source_priority: tuple[str, ...] = ("book",)
@@ -116,9 +128,12 @@ def _rules(config: DistributionConfig) -> Rules:
         good_coverage=gates.good_coverage,
         min_contracts=gates.min_contracts,
         max_width=gates.max_median_spread_usd,
+        good_width=gates.good_median_spread_usd,
         max_cost=gates.max_repair_cost_usd,
         max_spread=round(config.max_mid_spread_usd * 1e6),
         price_tick=max(round(config.price_tick_usd * 1e6), 1),
+        stretch=config.correct_range,
+        fresh_days=config.trade_fresh_days if config.basis == TRADES else np.nan,
         policy=TAIL_POLICIES[config.tail_policy],
         max_points=config.max_support_points,
     )
@@ -142,8 +157,8 @@ def _evaluate(
     ticks, numbers = np.empty(total), np.empty((total, len(NUMBERS)))
     counts = np.empty((total, len(COUNTS)), np.int64)
     widest = int(np.diff(specs.offsets).max(initial=1))
-    scratch = scratch_arrays(widest, quotes.feed_carry_us.size, config.max_support_points)
-    laws = evaluate(instants, specs, quotes, _rules(config), scratch, ticks, numbers, counts, rungs)
+    scratch = scratch_arrays(widest, quotes.feed_carry_us.size)
+    laws = evaluate_all(instants, specs, quotes, _rules(config), scratch, ticks, numbers, counts, rungs)
     return Evaluation(ticks, numbers, counts, rungs, *laws)
 
 
@@ -177,7 +192,7 @@ def _ordered_snapshots(snapshots: pa.Table) -> pa.Table:
 
 
 def build_distributions(
-    specs: pa.Table, quotes: pa.Table, snapshots: pa.Table, config: DistributionConfig | None = None
+    specs: pa.Table, prices: pa.Table, snapshots: pa.Table, config: DistributionConfig | None = None
 ) -> DistributionTables:
     """Implied distributions of any number of events at any number of times.
 
@@ -186,8 +201,9 @@ def build_distributions(
 
     Args:
         specs: rows of table ``contract_specs``, any versions.
-        quotes: rows of table ``quotes``; the closing bid and ask, volume and
+        prices: rows of table ``quotes``; the closing bid and ask, volume and
             open interest are read. A null side is no bid (bound 0) or no ask (bound 1).
+            Rows of table ``trades`` where that is the basis.
         snapshots: rows shaped as ``horizons.SNAPSHOTS`` (``listed_at`` may be null).
         config: every choice; the defaults when None.
 
@@ -200,13 +216,16 @@ def build_distributions(
 
     Raises:
         DomainError: a column is absent, a snapshot lacks its event or time, or
-            the tail policy is unknown.
+            the tail policy or the basis is unknown.
     """
     config = config or DistributionConfig()
+    if config.basis not in BASES:
+        raise DomainError(f"Unknown basis {config.basis!r}; choose one of {', '.join(BASES)}.")
     if config.tail_policy not in TAIL_POLICIES:
         raise DomainError(f"Unknown tail policy {config.tail_policy!r}; choose one of {', '.join(TAIL_POLICIES)}.")
     ordered = _ordered_snapshots(snapshots)
     ladders = index_specs(specs)
+    quotes = trade_prices(prices) if config.basis == TRADES else prices
     index = index_quotes(
         quotes, ladders.tickers, source_priority=config.source_priority, policies=config.feeds,
         volume_window_s=config.volume_window_s,
@@ -215,6 +234,6 @@ def build_distributions(
     run = _evaluate(ladders, index, ordered, config, lags_us)
     distances = _lag_distances(run, times(ordered["as_of"]), lags_us, config.lag_max_age)
     return DistributionTables(
-        distributions=distribution_rows(ordered, ladders, run, distances, config.tail_policy),
+        distributions=distribution_rows(ordered, ladders, run, distances, config.tail_policy, config.basis),
         rungs=rung_rows(ordered, ladders, run),
     )

@@ -54,7 +54,7 @@ def _real_lists(offsets: Ints, values: Floats, absent: npt.NDArray[np.bool_]) ->
 
 
 def distribution_rows(
-    snapshots: pa.Table, ladders: Ladders, run: Evaluation, distances: Floats, tail_policy: str
+    snapshots: pa.Table, ladders: Ladders, run: Evaluation, distances: Floats, tail_policy: str, basis: str
 ) -> pa.Table:
     """Rows of table ``distributions``, one a snapshot.
 
@@ -64,6 +64,7 @@ def distribution_rows(
         run: what the kernel returned.
         distances: shape (n, len(DISTANCES)), NaN missing.
         tail_policy: named in the rows.
+        basis: the same.
     """
     n = snapshots.num_rows
     numbers = dict(zip(NUMBERS, run.numbers[:n].T, strict=True))
@@ -92,6 +93,7 @@ def distribution_rows(
         "direction_confidence": pc.fill_null(_names(step, list(confidence), unseen), "none"),
         "spec_version": _names(step, list(version), unseen),
         "tail_policy": pa.repeat(tail_policy, n),
+        "basis": pa.repeat(basis, n),
         "inputs_known_at": time_column(counts["inputs_known_at"]),
         "support": _real_lists(run.offsets[: n + 1], points, gated),
         "probability": _real_lists(run.offsets[: n + 1], run.mass[:last], gated),
@@ -115,8 +117,10 @@ def _conform(columns: dict[str, pa.Array | pa.ChunkedArray], inherited: pa.Table
 
 def rung_rows(snapshots: pa.Table, ladders: Ladders, run: Evaluation) -> pa.Table:
     """Rows of table ``distribution_rungs``, one a (snapshot, known contract)."""
-    inherited = snapshots.take(pa.array(np.repeat(np.arange(snapshots.num_rows), np.diff(run.rungs.offsets))))
-    specs = ladders.table.take(pa.array(run.rungs.spec))
+    kept = snapshots.select([c for c in snapshots.column_names if c in TABLES["distribution_rungs"].schema.names])
+    inherited = kept.take(pa.array(np.repeat(np.arange(snapshots.num_rows), np.diff(run.rungs.offsets))))
+    wanted = ("ticker", "lo_index", "hi_index", "floor_strike", "cap_strike")
+    specs = ladders.table.select(wanted).take(pa.array(run.rungs.spec))
     numbers = dict(zip(RUNG_NUMBERS, run.rungs.numbers.T, strict=True))
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         **{name: _nullable(np.ascontiguousarray(values)) for name, values in numbers.items()},

@@ -7,7 +7,7 @@ outcomes to ``core.labels``; purging belongs to splitting, never to feature time
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
@@ -32,6 +32,7 @@ from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.conditions import conditions_known
 from kalshi_assets.core.microstructure import WINDOW, microstructure
 from kalshi_assets.core.prints import prints_known, vintages_of
+from kalshi_assets.core.reference_features import ReferenceAges, References, reference_features
 from kalshi_assets.core.series import facts_for
 from kalshi_assets.core.tables import FEATURE_BASE, MICROSTRUCTURE, TABLES, TEXT
 from kalshi_assets.errors import DomainError
@@ -39,6 +40,10 @@ from kalshi_assets.errors import DomainError
 DAILY = "daily"
 LATE_MINUTES = 60.0
 _COPIED = ("std", "median", "kurtosis")
+SNAPSHOT_COLUMNS = (
+    "event_ticker", "series_ticker", "event_date", "horizon", "as_of", "release_time", "inputs_known_at",
+    "mapping_version", "spec_version", "tail_threshold_1", *FEATURE_BASE, *_COPIED,
+)  # fmt: skip
 _HOUR = 3_600_000_000.0
 _MINUTE = 60_000_000.0
 
@@ -52,12 +57,14 @@ class JoinAges:
         earlier_snapshot: as-of time minus that of the earlier snapshot it is compared with.
         first_print: as-of time minus the time the newest print became known (GDP comes quarterly).
         price: as-of time minus the instant that a close or a policy rate describes.
+        references: those of options, futures and consensus.
     """
 
     distribution: timedelta = timedelta(days=7)
     earlier_snapshot: timedelta = timedelta(days=31)
     first_print: timedelta = timedelta(days=200)
     price: timedelta = timedelta(days=7)
+    references: ReferenceAges = field(default_factory=ReferenceAges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ def feature_panel(
     macro_observations: pa.Table,
     asset_prices: pa.Table,
     *,
+    references: References | None = None,
     max_age: JoinAges | None = None,
     window: timedelta = WINDOW,
 ) -> pa.Table:
@@ -90,10 +98,12 @@ def feature_panel(
     as-of time. A snapshot whose distribution rests on nothing, or on nothing fresh, has no row.
 
     Args:
-        distributions: rows of that table; the daily grid is skipped.
+        distributions: rows of that table, at least ``SNAPSHOT_COLUMNS``; the daily grid gives no row of its
+            own, only the history of z-scores.
         quotes: rows of that table, of those events.
         macro_observations: rows of that table, all vintages.
         asset_prices: rows of that table.
+        references: options, futures and consensus; none when not given.
         max_age: how far back each join may reach; ``JoinAges()`` when not given.
         window: shortest look-back of the microstructure.
 
@@ -137,8 +147,15 @@ def feature_panel(
         macro_observations, asset_prices, as_of, max_print_age=ages.first_print, max_price_age=ages.price
     )
 
+    compared = {name: values[:, FEATURE_BASE.index(name)] for name in ("mean", "variance", "entropy", "tail_p_1")}
+    compared["speed_mean_per_hour"] = speed[:, 0]
+    others, others_known_at = reference_features(
+        snapshots.rows, distributions, compared, as_of, references or References.none(), ages.references
+    )
+    reals_out |= others
+
     own = snapshots.inputs
-    known = [own, micro.inputs_known_at, prints_known_at, conditions.inputs_known_at]
+    known = [own, others_known_at, micro.inputs_known_at, prints_known_at, conditions.inputs_known_at]
     known += [np.where(index >= 0, own[index], MISSING_TIME) for index in earlier.T]
     event_type = [
         facts.event_type if (facts := facts_for(s)) else None for s in snapshots.rows["series_ticker"].to_pylist()

@@ -19,6 +19,8 @@ from kalshi_assets.errors import DomainError
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_READ = ("event_ticker", "known_at", "first_print", "first_print_learned_at")
+
 
 @dataclass(frozen=True, slots=True)
 class KnownLabels:
@@ -39,7 +41,11 @@ class KnownLabels:
 
 
 class LabelHistory:
-    """All versions of the labels of a list of events, ready for many cuts."""
+    """All versions of the first prints of a list of events, ready for many cuts.
+
+    Whoever trains or judges takes ``KnownLabels`` and nothing else, and only this makes them; revised values
+    (``core.label_sets.RevisedLabels``) have no way in.
+    """
 
     def __init__(self, labels: pa.Table, event_tickers: Sequence[str]) -> None:
         """Index the versions.
@@ -49,9 +55,10 @@ class LabelHistory:
             event_tickers: the events, in the order of the answers.
 
         Raises:
-            DomainError: a first print without the time at which it was learned, or a version
-                that claims to be known before its own print was learned.
+            DomainError: labels without first prints (revised ones, say), a first print without the time at which
+                it was learned, or a version that claims to be known before its own print was learned.
         """
+        _require_first_prints(labels)
         position = {ticker: i for i, ticker in enumerate(event_tickers)}
         event = np.array([position.get(t, -1) for t in labels["event_ticker"].to_pylist()], dtype=np.int64)
         known_at = times(labels["known_at"])
@@ -84,3 +91,12 @@ class LabelHistory:
         learned_at[self._event[rows]] = self._learned_at[rows]
         learned_at[~np.isfinite(first_print)] = MISSING_TIME
         return KnownLabels(first_print, learned_at)
+
+
+def _require_first_prints(labels: object) -> None:
+    missing = [c for c in _READ if not isinstance(labels, pa.Table) or c not in labels.column_names]
+    if missing:
+        raise DomainError(
+            f"Training and judging read first prints from rows of table labels; {type(labels).__name__} has no "
+            f"{missing[0]}: pass the rows themselves, not a set that was cut from them or revised values."
+        )

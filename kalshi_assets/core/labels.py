@@ -30,13 +30,25 @@ from kalshi_assets.core.columns import (
     times,
     vocabulary,
 )
+from kalshi_assets.core.consensus import consensus_known, consensus_of_events
 from kalshi_assets.core.prints import Vintages, vintages_of
+from kalshi_assets.core.reference_features import ReferenceAges
 from kalshi_assets.core.series import facts_for
 from kalshi_assets.core.settlement import Settlements, settlements
 from kalshi_assets.core.tables import DATE, TABLES, TEXT
 
 EARLY_PRINT_TOLERANCE = timedelta(minutes=5)
 MAX_IMPLIED_AGE = timedelta(days=7)
+MAX_CONSENSUS_AGE = ReferenceAges().consensus
+
+EVENT_COLUMNS = (
+    "event_ticker", "series_ticker", "event_date", "release_time", "event_type", "period", "known_at",
+)  # fmt: skip
+CONTRACT_COLUMNS = (
+    "ticker", "event_ticker", "result", "settlement_time", "close_time", "expiration_value", "known_at",
+)  # fmt: skip
+SPEC_COLUMNS = ("ticker", "event_ticker", "tick", "lo_index", "hi_index", "known_at")
+IMPLIED_COLUMNS = ("event_ticker", "as_of", "horizon", "hard_gate_failed", "mean", "median", "std")
 
 NO_STATISTIC = "no_statistic"
 NO_PERIOD = "no_reference_period"
@@ -71,6 +83,7 @@ def label_table(
     distributions: pa.Table,
     specs: pa.Table,
     *,
+    consensus: pa.Table | None = None,
     early_print_tolerance: timedelta = EARLY_PRINT_TOLERANCE,
     max_implied_age: timedelta = MAX_IMPLIED_AGE,
 ) -> pa.Table:
@@ -89,17 +102,19 @@ def label_table(
     ``not_published`` when a later period's print showed the gap.
 
     Args:
-        events: rows of that table; the newest version of each event counts.
+        events: rows of that table, at least ``EVENT_COLUMNS``; the newest version of each event counts.
         macro_observations: rows of that table, values in the series' unit; rounded here as published.
-        contracts: rows of that table; the newest version of each contract counts.
-        distributions: rows of that table. The implied values are those of the last ungated snapshot before the
-            release.
-        specs: rows of ``contract_specs``.
+        contracts: rows of that table, at least ``CONTRACT_COLUMNS``; the newest version of each contract counts.
+        distributions: rows of that table, at least ``IMPLIED_COLUMNS``. The implied values are those of the last
+            ungated snapshot before the release.
+        specs: rows of ``contract_specs``, at least ``SPEC_COLUMNS``.
+        consensus: rows of that table, all versions; the newest known before the release counts.
         early_print_tolerance: how long before the nominal release a print still counts.
         max_implied_age: oldest such snapshot, measured back from the release.
 
     Returns:
-        The labels in canonical order. ``surprise_std`` is null where the implied deviation is zero.
+        The labels in canonical order. Surprises are in the series' unit, first print minus implied mean, implied
+        median or consensus; ``surprise_std`` counts implied deviations and is null where that is zero.
     """
     event = newest_versions(events, "event_ticker")
     release = times(event["release_time"])
@@ -118,6 +133,7 @@ def label_table(
     first_print = _real_at(prints.value, first)
     implied = _implied(event, release, distributions, span_micros(max_implied_age))[at]
     surprise = first_print[:, None] - implied
+    expected = _consensus(event, release, consensus)[at]
     deviation = np.where(implied[:, 2] > 0, implied[:, 2], np.nan)
     taken = event.take(pa.array(at))
     needs_reason = ~has_print & ~((prints.reason[at] == NO_STATISTIC) & shows_settlement)
@@ -141,6 +157,8 @@ def label_table(
         "surprise_mean": real_column(surprise[:, 0]),
         "surprise_median": real_column(surprise[:, 1]),
         "surprise_std": real_column(surprise[:, 0] / deviation),
+        "consensus": real_column(expected),
+        "surprise_consensus": real_column(first_print - expected),
         "unlabelled_reason": pa.array(prints.reason[at], TEXT, mask=~needs_reason),
     }
     spec = TABLES["labels"]
@@ -249,6 +267,14 @@ def _implied(event: pa.Table, release: Ints, distributions: pa.Table, max_age: i
     last = np.append(at[order][1:] != at[order][:-1], np.ones(min(1, order.size), bool))
     implied[at[order][last]] = moments[order][last]
     return implied
+
+
+def _consensus(event: pa.Table, release: Ints, consensus: pa.Table | None) -> Reals:
+    if consensus is None:
+        return np.full(release.shape, np.nan)
+    of_events = consensus_of_events(consensus, event)
+    last_moment = release - 1  # what came with the release was no forecast
+    return consensus_known(of_events, event["event_ticker"], last_moment, max_age=MAX_CONSENSUS_AGE)[0]
 
 
 def _sources(macro_observations: pa.Table, row: Ints) -> pa.Array:

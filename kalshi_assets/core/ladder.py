@@ -13,9 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core.bins import count_overlaps
-from kalshi_assets.core.compiled import compiled
-from kalshi_assets.core.mixed import MAX_CUTPOINTS, difference_envelope, project_differences
-from kalshi_assets.core.repair import bounded_isotonic, fill_between_targets, set_targets, survival_envelope
+from kalshi_assets.core.compiled import in_place
+from kalshi_assets.core.mixed import MAX_CUTPOINTS, difference_envelope, project_in_place
+from kalshi_assets.core.repair import (
+    add_wide_targets,
+    bounded_isotonic,
+    fill_between_targets,
+    set_targets,
+    survival_envelope,
+)
 from kalshi_assets.core.simplex import water_fill
 
 Ints = npt.NDArray[np.int64]
@@ -28,8 +34,8 @@ THRESHOLDS, BINS, MIXED, UNSOLVED = 0, 1, 2, 3
 
 # Rows of the integer and real workspaces, shape (rows, capacity). The first four hold the live contracts.
 (LO, HI, BID, ASK, CUT, U, V, B, A, ENDS, LOW_INT, HIGH_INT, BETWEEN_LO, BETWEEN_HI) = range(14)
-(S, LOW, HIGH, TARGET, WEIGHT, BLOCKS, SIZE, P, SCRATCH) = (0, 1, 2, 3, 4, 5, 10, 11, 12)
-INT_ROWS, REAL_ROWS = 14, 14
+(S, LOW, HIGH, TARGET, WEIGHT, BLOCKS, SIZE, P, SCRATCH, PULL) = (0, 1, 2, 3, 4, 5, 10, 11, 12, 14)
+INT_ROWS, REAL_ROWS = 14, 15
 
 
 def workspace_capacity(max_contracts: int) -> int:
@@ -37,7 +43,7 @@ def workspace_capacity(max_contracts: int) -> int:
     return 2 * max_contracts + 4
 
 
-@compiled
+@in_place
 def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:
     """Write the distinct finite ends in rising order; insertion sort, since contracts come nearly sorted."""
     m = 0
@@ -57,7 +63,7 @@ def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:
     return m
 
 
-@compiled
+@in_place
 def _node(cut: Ints, m: int, end: int) -> int:
     """Node of an end: 0 for minus infinity, m + 1 for plus infinity, 1 + position of a cutpoint."""
     if end == MINUS:
@@ -74,7 +80,7 @@ def _node(cut: Ints, m: int, end: int) -> int:
     return low + 1
 
 
-@compiled
+@in_place
 def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:
     """Lattice points of the m + 1 cells; an open cell counts as one ladder step."""
     for k in range(1, m):
@@ -83,14 +89,40 @@ def _cell_sizes(cut: Ints, m: int, size: Floats) -> None:
     size[m] = size[m - 1] if m > 1 else 1.0
 
 
-@compiled
+@in_place
+def _average_prices(n: int, thresholds: bool, places: int, ints: Ints, reals: Floats) -> None:
+    """Targets from one price a contract: the average where contracts meet, weighted by their pull.
+
+    Args:
+        n: number of live contracts, their prices in row ``BID``.
+        thresholds: places are cutpoints and targets the survival there; otherwise cells and their mass.
+        places: how many there are.
+        ints: workspace.
+        reals: workspace; receives ``TARGET`` and ``WEIGHT``.
+    """
+    reals[TARGET, :places] = 0.0
+    reals[WEIGHT, :places] = 0.0
+    for i in range(n):
+        price, k = ints[BID, i] / 1e6, ints[U, i]
+        if thresholds:
+            above = ints[HI, i] == PLUS
+            k = (ints[U, i] if above else ints[V, i]) - 1
+            price = price if above else 1.0 - price
+        reals[TARGET, k] += reals[PULL, i] * price
+        reals[WEIGHT, k] += reals[PULL, i]
+    for k in range(places):
+        if reals[WEIGHT, k] > 0.0:
+            reals[TARGET, k] /= reals[WEIGHT, k]
+
+
+@in_place
 def _solve_thresholds(
-    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
+    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, traded: bool, ints: Ints, reals: Floats
 ) -> tuple[bool, int, int]:
     """Bounds of every contract move to its one cutpoint; contracts that meet there merge to best bid and best ask."""
     ints[B, :m] = 0
     ints[A, :m] = 1_000_000
-    for i in range(n):
+    for i in range(0 if traded else n):
         if ints[V, i] == m + 1:
             k, bottom, top = ints[U, i] - 1, bid[i], ask[i]
         else:
@@ -98,7 +130,11 @@ def _solve_thresholds(
         ints[B, k] = max(ints[B, k], bottom)
         ints[A, k] = min(ints[A, k], top)
     feasible = survival_envelope(ints[B], ints[A], m, reals[LOW], reals[HIGH])
-    set_targets(ints[B], ints[A], m, max_spread, tick, reals[TARGET], reals[WEIGHT])
+    if traded:
+        _average_prices(n, True, m, ints, reals)
+    else:
+        set_targets(ints[B], ints[A], m, max_spread, tick, reals[TARGET], reals[WEIGHT])
+        add_wide_targets(ints[B], ints[A], m, reals[TARGET], reals[WEIGHT])
     if not feasible:
         reals[LOW, :m] = 0.0
         reals[HIGH, :m] = 1.0
@@ -112,7 +148,7 @@ def _solve_thresholds(
     return feasible, first, last
 
 
-@compiled
+@in_place
 def _solve_bins(
     bid: Ints,
     ask: Ints,
@@ -120,6 +156,7 @@ def _solve_bins(
     m: int,
     max_spread: int,
     tick: int,
+    traded: bool,
     ints: Ints,
     reals: Floats,
     free: npt.NDArray[np.bool_],
@@ -127,7 +164,7 @@ def _solve_bins(
     """Cells without a contract are bounded by 0 and 1 and have no target."""
     ints[B, : m + 1] = 0
     ints[A, : m + 1] = 1_000_000
-    for i in range(n):
+    for i in range(0 if traded else n):
         k = ints[U, i]
         ints[B, k] = max(ints[B, k], bid[i])
         ints[A, k] = min(ints[A, k], ask[i])
@@ -140,7 +177,10 @@ def _solve_bins(
             feasible = False
     if total_low > 1_000_000 or total_high < 1_000_000:
         feasible = False
-    set_targets(ints[B], ints[A], m + 1, max_spread, tick, reals[TARGET], reals[WEIGHT])
+    if traded:
+        _average_prices(n, False, m + 1, ints, reals)
+    else:
+        set_targets(ints[B], ints[A], m + 1, max_spread, tick, reals[TARGET], reals[WEIGHT])
     least, most = 0.0, 0.0
     for k in range(m + 1):
         reals[LOW, k] = ints[B, k] / 1e6 if feasible else 0.0
@@ -167,35 +207,41 @@ def _solve_bins(
     return feasible, max(least - 1.0, 1.0 - most, 0.0)
 
 
-@compiled
+@in_place
 def _solve_mixed(
-    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, ints: Ints, reals: Floats
-) -> tuple[bool, bool]:
-    feasible = difference_envelope(ints[U], ints[V], bid, ask, n, m, ints[LOW_INT], ints[HIGH_INT])
+    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, traded: bool, ints: Ints, reals: Floats,
+    dense: Floats, lines: Floats, places: Ints,
+) -> tuple[bool, bool]:  # fmt: skip
+    bounded = not traded and difference_envelope(ints[U], ints[V], bid, ask, n, m, ints[LOW_INT], ints[HIGH_INT])
     set_targets(bid, ask, n, max_spread, tick, reals[TARGET], reals[WEIGHT])
     for i in range(n):
-        reals[SCRATCH, i] = bid[i] / 1e6 if feasible else 0.0
-        reals[SCRATCH + 1, i] = ask[i] / 1e6 if feasible else 1.0
+        if traded:
+            reals[WEIGHT, i] = reals[PULL, i]
+        reals[SCRATCH, i] = bid[i] / 1e6 if bounded else 0.0
+        reals[SCRATCH + 1, i] = ask[i] / 1e6 if bounded else 1.0
     _cell_sizes(ints[CUT], m, reals[SIZE])
-    solved = project_differences(
-        ints[U], ints[V], reals[SCRATCH], reals[SCRATCH + 1], reals[TARGET], reals[WEIGHT], n, reals[SIZE], m, reals[S]
-    )
+    solved = project_in_place(
+        ints[U], ints[V], reals[SCRATCH], reals[SCRATCH + 1], reals[TARGET], reals[WEIGHT], n, reals[SIZE], m,
+        reals[S], dense, lines, places,
+    )  # fmt: skip
     for k in range(m):
-        reals[LOW, k] = ints[LOW_INT, k + 1] / 1e6 if feasible else 0.0
-        reals[HIGH, k] = ints[HIGH_INT, k + 1] / 1e6 if feasible else 1.0
-    return feasible, solved
+        reals[LOW, k] = ints[LOW_INT, k + 1] / 1e6 if bounded else 0.0
+        reals[HIGH, k] = ints[HIGH_INT, k + 1] / 1e6 if bounded else 1.0
+    return bounded or traded, solved
 
 
-@compiled
+@in_place
 def solve_ladder(
-    n: int, max_spread: int, tick: int, ints: Ints, reals: Floats, free: npt.NDArray[np.bool_]
-) -> tuple[int, int, int, int, bool, float, int]:
+    n: int, max_spread: int, tick: int, traded: bool, ints: Ints, reals: Floats, free: npt.NDArray[np.bool_],
+    dense: Floats, lines: Floats, places: Ints,
+) -> tuple[int, int, int, int, bool, float, int]:  # fmt: skip
     """Repair one ladder.
 
     Args:
         n: number of live contracts, each with at least one finite end.
         max_spread: widest spread in micro-dollars whose mid is a target.
         tick: price tick in micro-dollars.
+        traded: bids and asks are the prices of trades: targets with the weights of row ``PULL``, and no bounds.
         ints: workspace, shape (INT_ROWS, capacity). Rows ``LO`` and ``HI`` give
             each contract's first paying lattice index (or ``MINUS``) and one
             past its last (or ``PLUS``), sorted by both; ``BID`` and ``ASK``
@@ -203,6 +249,9 @@ def solve_ladder(
             missing. Receives ``CUT``.
         reals: workspace, shape (REAL_ROWS, capacity); receives ``S``, ``LOW``, ``HIGH``.
         free: workspace, shape (capacity,).
+        dense: workspace of mixed ladders, with ``lines`` and ``places`` from ``mixed.dense_workspace``.
+        lines: see ``dense``.
+        places: see ``dense``.
 
     Returns:
         (kind, cutpoints, first and last rung with a determined survival, quotes are coherent,
@@ -227,14 +276,14 @@ def solve_ladder(
     if m == 0:
         return UNSOLVED, 0, -1, -1, True, 0.0, overlaps
     if thresholds:
-        feasible, first, last = _solve_thresholds(bid, ask, n, m, max_spread, tick, ints, reals)
+        feasible, first, last = _solve_thresholds(bid, ask, n, m, max_spread, tick, traded, ints, reals)
         return THRESHOLDS, m, first, last, feasible, 0.0, overlaps
     if single_cells:
-        feasible, off_one = _solve_bins(bid, ask, n, m, max_spread, tick, ints, reals, free)
+        feasible, off_one = _solve_bins(bid, ask, n, m, max_spread, tick, traded, ints, reals, free)
         return BINS, m, 0, m - 1, feasible, off_one, overlaps
     if m > MAX_CUTPOINTS:
         return UNSOLVED, m, -1, -1, True, 0.0, overlaps
-    feasible, solved = _solve_mixed(bid, ask, n, m, max_spread, tick, ints, reals)
+    feasible, solved = _solve_mixed(bid, ask, n, m, max_spread, tick, traded, ints, reals, dense, lines, places)
     if not solved:
         return UNSOLVED, m, -1, -1, feasible, 0.0, overlaps
     return MIXED, m, 0, m - 1, feasible, 0.0, overlaps

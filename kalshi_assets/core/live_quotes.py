@@ -16,7 +16,7 @@ import numpy.typing as npt
 from kalshi_assets.core import quality as q
 from kalshi_assets.core.asof import BAD_PRICE, Records, last_known
 from kalshi_assets.core.columns import MISSING_TIME
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import ASK, BID, HI, LO
 
 Ints = npt.NDArray[np.int64]
@@ -36,6 +36,7 @@ CONTRACT = np.dtype(
         ("volume", np.float64),
         ("open_interest", np.float64),
         ("spread", np.float64),  # dollars, NaN unless alive
+        ("pull", np.float64),  # weight of a trade; not set otherwise
         ("width", np.float64),  # scratch
     ]
 )
@@ -76,7 +77,7 @@ class Live(NamedTuple):
     flags: int
 
 
-@compiled
+@in_place
 def median(values: Floats, n: int, scratch: Floats) -> float:
     """Median of the finite values among the first n; NaN without any.
 
@@ -100,7 +101,7 @@ def median(values: Floats, n: int, scratch: Floats) -> float:
     return float(scratch[middle] if size % 2 else 0.5 * (scratch[middle - 1] + scratch[middle]))
 
 
-@compiled
+@in_place
 def find_quotes(
     start: int, stop: int, as_of: int, specs: Records, quote_offsets: Ints, quote_known_at: Ints, quotes: Records,
     volume_window: int, at: Records, feed_seen: Ints,
@@ -155,15 +156,26 @@ def find_quotes(
     return Known(n, resolved, quoted, tick, mixed, first, last, specs_known, quotes_known)
 
 
-@compiled
+@in_place
+def stretched(price: int) -> int:
+    """The range of prices that can be quoted, one to 99 cents, drawn out to the range of probabilities.
+
+    ``clip((p - 0.01) / 0.98, 0, 1)`` in micro-dollars, rounded half up.
+    """
+    return min(max((100 * (price - 10_000) + 49) // 98, 0), 1_000_000)
+
+
+@in_place
 def keep_live(
     n: int, as_of: int, cutoff_us: float, specs: Records, quotes: Records, feed_carry_us: Ints,
-    feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, at: Records, ints: Ints,
+    feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, stretch: bool, fresh_days: float, at: Records,
+    ints: Ints, pull: Floats,
 ) -> Live:  # fmt: skip
     """Of the contracts found, those whose quote is young enough and has a price on at least one side.
 
     Fills the rest of ``at`` and, for the live ones, rows ``LO``, ``HI``,
-    ``BID`` and ``ASK`` of the ladder's workspace ``ints``.
+    ``BID`` and ``ASK`` of the ladder's workspace ``ints``. Of trades both are the price, there is no
+    spread, and ``pull`` receives their weight ``1 / (fresh_days + age in days)``; NaN marks quotes.
     """
     fresh, live, two_sided, flags = 0, 0, 0, 0
     for k in range(n):
@@ -189,14 +201,21 @@ def keep_live(
             flags |= q.FLAG_PRICE
         if bid < 0 and ask < 0:
             continue
-        if bid > 0 and ask > 0:
+        if bid > 0 and ask > 0 and math.isnan(fresh_days):
             two_sided += 1
             if bid > ask:
                 flags |= q.FLAG_CROSSED
         here.alive = True
         here.bid = max(bid, 0)
         here.ask = ask if ask > 0 else 1_000_000
-        here.spread = max(here.ask - here.bid, 0) / 1e6
+        if stretch:
+            here.bid = stretched(here.bid)
+            here.ask = stretched(here.ask)
+        if fresh_days > 0.0:
+            here.pull = 1.0 / (fresh_days + here.age_s / 86_400.0)
+            pull[live] = here.pull
+        else:
+            here.spread = max(here.ask - here.bid, 0) / 1e6
         ints[LO, live] = specs[here.spec].lo
         ints[HI, live] = specs[here.spec].hi
         ints[BID, live] = here.bid

@@ -32,6 +32,10 @@ from kalshi_assets.core.columns import (
 from kalshi_assets.core.compiled import compiled
 
 WINDOW = timedelta(hours=4)
+QUOTE_COLUMNS = (
+    "event_ticker", "ticker", "ts", "known_at", "period_s", "yes_bid_close_usd", "yes_ask_close_usd",
+    "volume_contracts",
+)  # fmt: skip
 MIN_BARS = 4
 SATURATION_UPDATES_PER_HOUR = 10.0
 _SECOND = 1_000_000
@@ -85,7 +89,7 @@ def microstructure(quotes: pa.Table, event_tickers: Any, as_of: Ints, *, window:
     read, and rows before the window count for staleness alone.
 
     Args:
-        quotes: rows of the table ``quotes``, in any order.
+        quotes: rows of the table ``quotes``, at least ``QUOTE_COLUMNS``, in any order.
         event_tickers: event of each snapshot, texts of shape (n_snapshots,).
         as_of: time of each snapshot in microseconds since 1970 UTC.
         window: shortest look-back.

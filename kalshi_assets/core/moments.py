@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ _LEVEL_SLACK = 1e-12
 _MASS_FLOOR = 1e-15
 
 
-@compiled
+@in_place
 def lattice_value(index: int, tick: float) -> float:
     """The published value of a lattice index: 73 tenths is 7.3, where 73 * 0.1 is 7.300000000000001."""
     parts = math.floor(1.0 / tick + 0.5)
@@ -33,7 +33,7 @@ def lattice_value(index: int, tick: float) -> float:
     return float(index * tick)
 
 
-@compiled
+@in_place
 def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:
     """Smallest lattice index x with P(X <= x) >= level."""
     for k in range(n - 1):
@@ -47,7 +47,7 @@ def law_quantile(edges: Ints, survival: Floats, n: int, level: float) -> int:
     return int(edges[n - 1] - 1)
 
 
-@compiled
+@in_place
 def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats) -> None:
     """Write mean, std, variance, skewness, kurtosis, entropy, median and mode.
 
@@ -97,7 +97,7 @@ def law_moments(edges: Ints, survival: Floats, n: int, tick: float, out: Floats)
     out[7] = lattice_value(mode, tick)
 
 
-@compiled
+@in_place
 def law_mean(edges: Ints, survival: Floats, n: int, tick: float) -> float:
     """Mean alone, for the bands."""
     mean = 0.0
@@ -106,7 +106,19 @@ def law_mean(edges: Ints, survival: Floats, n: int, tick: float) -> float:
     return float((mean + edges[0]) * tick)
 
 
-@compiled
+@in_place
+def law_mean_std(edges: Ints, survival: Floats, n: int, tick: float) -> tuple[float, float]:
+    """Mean and population standard deviation alone, for comparing tail policies."""
+    first, second = 0.0, 0.0
+    for k in range(n - 1):
+        mass, width = survival[k] - survival[k + 1], float(edges[k + 1] - edges[k])
+        middle = (edges[k] - edges[0]) + 0.5 * (width - 1.0)
+        first += mass * middle
+        second += mass * (middle * middle + (width * width - 1.0) / 12.0)
+    return (first + edges[0]) * tick, math.sqrt(max(second - first * first, 0.0)) * tick
+
+
+@in_place
 def law_pmf(edges: Ints, survival: Floats, n: int, max_points: int, index: Ints, mass: Floats) -> int:
     """Write the mass function on the lattice points of positive mass.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,8 +71,10 @@ class QualityGates:
         good_coverage: below this share the snapshot is flagged, not gated.
         max_median_spread_usd: widest median, over the known contracts, of the interval that all
             quotes together leave to a contract (its own bid and ask, tightened by its neighbours').
-            Ten cents, like the widest spread whose mid is believed: beyond it half of the ladder
-            has no believable price. A tail mass above it raises the flag ``open_tail``.
+            The limit of the system that this one succeeds, in dollars and not relative to the mid.
+        good_median_spread_usd: above this the snapshot is flagged ``wide_spread``, not gated. Ten
+            cents, like the widest spread whose mid is believed without reserve. A tail mass above it
+            raises the flag ``open_tail``.
         min_contracts: least number of live prices; two points cannot show a shape.
         max_repair_cost_usd: most that repaired prices may leave the quoted intervals, summed over
             contracts. Candle closes of different contracts are not simultaneous, so small crossings
@@ -81,12 +83,13 @@ class QualityGates:
 
     min_coverage: float = 0.25
     good_coverage: float = 0.8
-    max_median_spread_usd: float = 0.10
+    max_median_spread_usd: float = 0.25
+    good_median_spread_usd: float = 0.10
     min_contracts: int = 3
     max_repair_cost_usd: float = 0.10
 
 
-@compiled
+@in_place
 def liquidity(volume: float, open_interest: float) -> float:
     """Liquidity proxy ``ln(1 + volume) + ln(1 + open interest)``; NaN when neither is known.
 
@@ -102,7 +105,7 @@ def liquidity(volume: float, open_interest: float) -> float:
     return math.log1p(volume) + math.log1p(open_interest)
 
 
-@compiled
+@in_place
 def score(
     coverage: float, spread: float, spread_limit: float, age_share: float, liquidity_proxy: float, violation: float
 ) -> tuple[float, float, float]:
@@ -138,7 +141,7 @@ def score(
     return min(max(total, 0.0), 1.0), liquidity_term, constraint_term
 
 
-@compiled
+@in_place
 def quote_gate(
     n: int, resolved: int, quoted: int, fresh: int, live: int, min_coverage: float, min_contracts: int
 ) -> int:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@compiled
+@in_place
 def survival_envelope(lower: Ints, upper: Ints, n: int, low_out: Floats, high_out: Floats) -> bool:
     """Tightest bounds that monotonicity allows, and whether any coherent curve exists.
 
@@ -48,7 +48,7 @@ def survival_envelope(lower: Ints, upper: Ints, n: int, low_out: Floats, high_ou
     return feasible
 
 
-@compiled
+@in_place
 def bounded_isotonic(
     target: Floats, weight: Floats, lower: Floats, upper: Floats, n: int, out: Floats, blocks: Floats, ends: Ints
 ) -> None:
@@ -97,7 +97,7 @@ def bounded_isotonic(
             k += 1
 
 
-@compiled
+@in_place
 def _taut_string(cut: Ints, lower: Floats, upper: Floats, start: int, stop: int, out: Floats) -> None:
     """Shortest path from rung ``start`` to rung ``stop`` through the bounds in between; both ends are set in ``out``.
 
@@ -129,7 +129,7 @@ def _taut_string(cut: Ints, lower: Floats, upper: Floats, start: int, stop: int,
         corner = bend
 
 
-@compiled
+@in_place
 def fill_between_targets(
     cut: Ints, weight: Floats, lower: Floats, upper: Floats, n: int, out: Floats
 ) -> tuple[int, int]:
@@ -174,7 +174,7 @@ def fill_between_targets(
     return first, last
 
 
-@compiled
+@in_place
 def set_targets(lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, target: Floats, weight: Floats) -> None:
     """Mid and weight of each rung: mid where the spread is at most ``max_spread``, otherwise weight 0.
 
@@ -187,38 +187,83 @@ def set_targets(lower: Ints, upper: Ints, n: int, max_spread: int, tick: int, ta
         weight[k] = 1e6 / max(spread, tick) if spread <= max_spread else 0.0
 
 
-@compiled
+@in_place
+def add_wide_targets(lower: Ints, upper: Ints, n: int, target: Floats, weight: Floats) -> None:
+    """Let a wide quote pull weakly towards its mid where both of its sides say more than the other rungs do.
+
+    Such a quote has a bid above every bid further out and an ask below every ask further in. One that its
+    neighbours already imply stays a mere constraint, so that adding it changes nothing. See docs/adr/0018.
+
+    Args:
+        lower: bids as integer micro-dollars, 0 where there is none.
+        upper: asks, 1_000_000 where there is none.
+        n: number of rungs, in order of rising strike.
+        target: mids.
+        weight: 0 marks a wide quote; receives 1 / spread in dollars where it says more.
+    """
+    least = np.int64(1_000_000)
+    for k in range(n):
+        if weight[k] == 0.0 and upper[k] < least:
+            weight[k] = -1.0
+        least = min(least, upper[k])
+    most = np.int64(0)
+    for k in range(n - 1, -1, -1):
+        if weight[k] < 0.0:
+            weight[k] = 1e6 / (upper[k] - lower[k]) if lower[k] > most else 0.0
+        most = max(most, lower[k])
+
+
+# Rows of the workspaces of ``repair_one``.
+(_CUT, _LOWER, _UPPER, _ENDS, REPAIR_INTS) = range(5)
+(_LOW, _HIGH, _TARGET, _WEIGHT, _BLOCKS) = range(5)
+REPAIR_REALS = _BLOCKS + 5
+
+
+@in_place
+def repair_one(
+    start: int, n: int, cut: Ints, bid: Ints, ask: Ints, max_spread: int, tick: int, ints: Ints, reals: Floats,
+    curve: Floats,
+) -> tuple[bool, int, int]:  # fmt: skip
+    """Repair the threshold ladder in rungs ``start`` to ``start + n`` of a batch.
+
+    Args:
+        start: first rung of the ladder.
+        n: number of its rungs.
+        cut: see ``repair_survival``, as ``bid``, ``ask``, ``max_spread`` and ``tick``.
+        bid: lower bounds.
+        ask: upper bounds.
+        max_spread: widest spread whose mid is a target.
+        tick: floor of the spread in the weights.
+        ints: workspace, shape (REPAIR_INTS, >= n); its first row receives the ladder's cutpoints.
+        reals: workspace, shape (REPAIR_REALS, >= n); its first two rows receive the envelope.
+        curve: receives the survival, NaN outside the outermost targets.
+
+    Returns:
+        Whether the quotes are coherent, and the first and last rung with a determined survival (-1 without a target).
+    """
+    x, lower, upper, low, high = ints[_CUT], ints[_LOWER], ints[_UPPER], reals[_LOW], reals[_HIGH]
+    for k in range(n):
+        x[k], lower[k], upper[k], curve[k] = cut[start + k], bid[start + k], ask[start + k], np.nan
+    feasible = survival_envelope(lower, upper, n, low, high)
+    if not feasible:
+        low[:n] = 0.0
+        high[:n] = 1.0
+    target, weight = reals[_TARGET], reals[_WEIGHT]
+    set_targets(lower, upper, n, max_spread, tick, target, weight)
+    add_wide_targets(lower, upper, n, target, weight)
+    bounded_isotonic(target, weight, low, high, n, curve, reals[_BLOCKS:], ints[_ENDS])
+    first, last = fill_between_targets(x, weight, low, high, n, curve)
+    return feasible, first, last
+
+
+@in_place
 def _repair_all(
-    offsets: Ints,
-    cut: Ints,
-    bid: Ints,
-    ask: Ints,
-    max_spread: int,
-    tick: int,
-    out: Floats,
-    feasible: npt.NDArray[np.bool_],
-) -> None:
-    widest = 0
-    for ladder in range(offsets.size - 1):
-        widest = max(widest, offsets[ladder + 1] - offsets[ladder])
-    blocks, ends = np.empty((5, widest)), np.empty(widest, np.int64)
-    low, high, target, weight, curve = (
-        np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest), np.empty(widest)
-    )  # fmt: skip
-    x, lower, upper = np.empty(widest, np.int64), np.empty(widest, np.int64), np.empty(widest, np.int64)
+    offsets: Ints, cut: Ints, bid: Ints, ask: Ints, max_spread: int, tick: int, ints: Ints, reals: Floats,
+    out: Floats, feasible: npt.NDArray[np.bool_],
+) -> None:  # fmt: skip
     for ladder in range(offsets.size - 1):
         start, n = offsets[ladder], offsets[ladder + 1] - offsets[ladder]
-        for k in range(n):  # copies, since a view for each argument would cost more than the repair
-            x[k], lower[k], upper[k], curve[k] = cut[start + k], bid[start + k], ask[start + k], np.nan
-        feasible[ladder] = survival_envelope(lower, upper, n, low, high)
-        if not feasible[ladder]:
-            low[:n] = 0.0
-            high[:n] = 1.0
-        set_targets(lower, upper, n, max_spread, tick, target, weight)
-        bounded_isotonic(target, weight, low, high, n, curve, blocks, ends)
-        fill_between_targets(x, weight, low, high, n, curve)
-        for k in range(n):
-            out[start + k] = curve[k]
+        feasible[ladder], _, _ = repair_one(start, n, cut, bid, ask, max_spread, tick, ints, reals, out[start:])
 
 
 def repair_survival(
@@ -237,7 +282,7 @@ def repair_survival(
         cut: lattice cutpoints, rising inside a ladder.
         bid: lower bounds of the survival in micro-dollars (0 where there is no bid).
         ask: upper bounds (1_000_000 where there is no ask).
-        max_mid_spread: widest spread, in micro-dollars, whose mid is a target.
+        max_mid_spread: widest spread, in micro-dollars, whose mid is always a target.
         tick: floor of the spread in the weights.
 
     Returns:
@@ -247,5 +292,8 @@ def repair_survival(
     """
     out = np.full(bid.size, np.nan)
     feasible = np.empty(max(offsets.size - 1, 0), np.bool_)
-    _repair_all(offsets, cut, bid.astype(np.int64), ask.astype(np.int64), max_mid_spread, tick, out, feasible)
+    widest = int(np.diff(offsets).max(initial=1))
+    ints, reals = np.empty((REPAIR_INTS, widest), np.int64), np.empty((REPAIR_REALS, widest))
+    starts, x, lower, upper = (np.ascontiguousarray(a, np.int64) for a in (offsets, cut, bid, ask))
+    _repair_all(starts, x, lower, upper, max_mid_spread, tick, ints, reals, out, feasible)
     return out, feasible

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kalshi_assets.core.asof import Records
 from kalshi_assets.core.columns import MISSING_TIME
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import MINUS, PLUS
 from kalshi_assets.core.tails import survival_at
 
@@ -45,7 +45,7 @@ class RungRows(NamedTuple):
     known_at: Ints
 
 
-@compiled
+@in_place
 def law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float:
     """P(lo <= X < hi) of a closed law, open ends allowed."""
     above = 1.0 if lo == MINUS else survival_at(lo, edges, law, n)
@@ -53,7 +53,7 @@ def law_probability(lo: int, hi: int, edges: Ints, law: Floats, n: int) -> float
     return float(max(above - beyond, 0.0))
 
 
-@compiled
+@in_place
 def _envelope_at(x: int, cut: Ints, m: int, low: Floats, high: Floats) -> tuple[float, float]:
     """Least and greatest P(X >= x): the floor of the first cutpoint at or after x, the ceiling of the last before."""
     if x == MINUS:
@@ -74,7 +74,7 @@ def _envelope_at(x: int, cut: Ints, m: int, low: Floats, high: Floats) -> tuple[
     return low[left], high[left - 1] if left > 0 else 1.0
 
 
-@compiled
+@in_place
 def contract_band(
     lo: int, hi: int, bid: int, ask: int, cut: Ints, m: int, low: Floats, high: Floats
 ) -> tuple[float, float]:
@@ -95,11 +95,11 @@ def contract_band(
     return max(low_start - high_end, bid / 1e6), min(high_start - low_end, ask / 1e6)
 
 
-@compiled
+@in_place
 def write_rungs(
     out: int, start: int, stop: int, as_of: int, n: int, by_ticker: Ints, specs: Records, quotes: Records, at: Records,
-    max_spread: int, price_tick: int, solved: bool, feasible: bool, cut: Ints, m: int, low: Floats, high: Floats,
-    edges: Ints, law: Floats, n_edges: int,
+    max_spread: int, price_tick: int, solved: bool, bounded: bool, traded: bool, cut: Ints, m: int, low: Floats,
+    high: Floats, edges: Ints, law: Floats, n_edges: int,
     rung_spec: Ints, rung_rank: Ints, rung_numbers: Floats, rung_known_at: Ints,
 ) -> None:  # fmt: skip
     """Write the known contracts of one snapshot (``n`` records in ``at``) in ticker order, from row ``out`` on."""
@@ -122,19 +122,21 @@ def write_rungs(
             quote = quotes[here.row]
             rung_known_at[out] = quote.known_at
             rung[_AGE] = (as_of - quote.ts) / 1e6
-            if quote.bid > 0:
+            if quote.bid > 0 and not traded:
                 rung[_BID] = quote.bid / 1e6
-            if quote.ask > 0:
+            if quote.ask > 0 and not traded:
                 rung[_ASK] = quote.ask / 1e6
             if here.alive:
                 rung[_WEIGHT] = 0.0
-                if here.ask - here.bid <= max_spread:
+                if traded:
+                    rung[_MID], rung[_WEIGHT] = here.bid / 1e6, here.pull
+                elif here.ask - here.bid <= max_spread:
                     rung[_MID] = (here.ask + here.bid) / 2e6
                     rung[_WEIGHT] = 1e6 / max(here.ask - here.bid, price_tick)
         if solved and specs[j].resolved:
             lo, hi = specs[j].lo, specs[j].hi
             rung[_REPAIRED] = law_probability(lo, hi, edges, law, n_edges)
-            if feasible:
+            if bounded:
                 band_low, band_high = contract_band(lo, hi, here.bid, here.ask, cut, m, low, high)
                 rung[_BAND_LOW] = min(band_low, rung[_REPAIRED])
                 rung[_BAND_HIGH] = max(band_high, rung[_REPAIRED])

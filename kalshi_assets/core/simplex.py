@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 _BISECTIONS = 200
 
 
-@compiled
+@in_place
 def _level(
     base: Floats,
     slope: Floats,
@@ -69,7 +69,7 @@ def _level(
             out[i] = min(max(base[i] + t * slope[i], lower[i]), upper[i])
 
 
-@compiled
+@in_place
 def water_fill(
     target: Floats,
     weight: Floats,

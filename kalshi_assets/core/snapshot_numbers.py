@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core.asof import Records
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import ASK, BID, BINS, HI, LO, TARGET, THRESHOLDS, WEIGHT, S
 from kalshi_assets.core.live_quotes import median
 from kalshi_assets.core.moments import N_MOMENTS, lattice_value, law_mean, law_moments, law_quantile
 from kalshi_assets.core.rungs import contract_band, law_probability
-from kalshi_assets.core.tables import MOMENTS, QUANTILES
+from kalshi_assets.core.tables import MOMENTS, QUANTILE_BANDS, QUANTILES, TAIL_SENSITIVITY
 from kalshi_assets.core.tails import survival_at
 
 Ints = npt.NDArray[np.int64]
@@ -27,7 +27,8 @@ LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 # What a gate withholds comes first, what it keeps as evidence follows.
 WITHHELD = (
     *MOMENTS, *QUANTILES, "tail_p_1", "tail_p_2", "tail_p_3", "tail_mass_low", "tail_mass_high",
-    "mean_low", "mean_high", "median_low", "median_high",
+    "mean_low", "mean_high", "median_low", "median_high", *QUANTILE_BANDS,
+    *TAIL_SENSITIVITY,
 )  # fmt: skip
 EVIDENCE = (
     "tail_threshold_1", "tail_threshold_2", "tail_threshold_3", "repair_cost_usd", "repair_l1", "repair_l2",
@@ -35,10 +36,14 @@ EVIDENCE = (
     "stale_cutoff_s", "volume_oi_proxy", "constraint_violation_score", "quality_score", "mass_missing_estimate",
 )  # fmt: skip
 NUMBERS = (*WITHHELD, *EVIDENCE)
+# Mean under each tail policy, in the order of their codes; the standard deviation follows each.
+SENSITIVITY = WITHHELD.index(TAIL_SENSITIVITY[0])
 MEAN, MEDIAN = MOMENTS.index("mean"), MOMENTS.index("median")
 QUANTILE, TAIL_P = N_MOMENTS, N_MOMENTS + len(QUANTILES)
 TAIL_LOW, TAIL_HIGH = TAIL_P + 3, TAIL_P + 4
 MEAN_LOW, MEDIAN_LOW = TAIL_P + 5, TAIL_P + 7
+# First number of each quantile's band, in the order of LEVELS; the upper end follows the lower.
+BAND_LOW = tuple(WITHHELD.index("median_low" if q == "q50" else f"{q}_low") for q in QUANTILES)
 (
     THRESHOLD, _, _, COST, L1, L2, MAGNITUDE, RENORM, COVERAGE, SPREAD, AGE, CUTOFF, PROXY, CONSTRAINT,
     SCORE, MISSING,
@@ -62,7 +67,7 @@ class Repair(NamedTuple):
     after: int
 
 
-@compiled
+@in_place
 def measure(
     n: int, kind: int, m: int, first: int, last: int, max_spread: int, ints: Ints, reals: Floats,
     edges: Ints, law: Floats, n_edges: int,
@@ -100,7 +105,7 @@ def measure(
     return Repair(cost if cost > 1e-9 else 0.0, l1, math.sqrt(l2), magnitude, before, after)
 
 
-@compiled
+@in_place
 def median_width(
     n: int, specs: Records, at: Records, cut: Ints, m: int, low: Floats, high: Floats, sorting: Floats
 ) -> float:
@@ -115,7 +120,7 @@ def median_width(
     return median(at.width, n, sorting)
 
 
-@compiled
+@in_place
 def threshold(stated: float, which: int, cut: Ints, m: int, tick: float) -> float:
     """A tail threshold: the event type's, or else the 60th, 75th or 90th percentile of the ladder's cutpoints."""
     if not math.isnan(stated) or m == 0:
@@ -126,7 +131,7 @@ def threshold(stated: float, which: int, cut: Ints, m: int, tick: float) -> floa
     return float((cut[below] + (place - below) * (cut[above] - cut[below])) * tick)
 
 
-@compiled
+@in_place
 def describe(edges: Ints, law: Floats, n_edges: int, tick: float, row: Floats) -> None:
     """Moments, quantiles and tail probabilities of a closed law; the thresholds are already in ``row``."""
     law_moments(edges, law, n_edges, tick, row)
@@ -136,15 +141,14 @@ def describe(edges: Ints, law: Floats, n_edges: int, tick: float, row: Floats) -
         row[TAIL_P + k] = survival_at(math.ceil(row[THRESHOLD + k] / tick - 1e-9), edges, law, n_edges)
 
 
-@compiled
+@in_place
 def widen_band(side: int, edges: Ints, law: Floats, n_edges: int, tick: float, row: Floats) -> None:
-    """Write one end of the bands of mean and median from the law at that end of the envelope.
+    """Write one end of the bands of mean and quantiles from the law at that end of the envelope.
 
     The estimate lies in its own band, also where a tail policy is not monotone in the mids.
     """
     mean = law_mean(edges, law, n_edges, tick)
-    middle = lattice_value(law_quantile(edges, law, n_edges, 0.5), tick)
-    if side == 0:
-        row[MEAN_LOW], row[MEDIAN_LOW] = min(mean, row[MEAN]), min(middle, row[MEDIAN])
-    else:
-        row[MEAN_LOW + 1], row[MEDIAN_LOW + 1] = max(mean, row[MEAN]), max(middle, row[MEDIAN])
+    row[MEAN_LOW + side] = max(mean, row[MEAN]) if side else min(mean, row[MEAN])
+    for k in range(len(LEVELS)):
+        value, estimate = lattice_value(law_quantile(edges, law, n_edges, LEVELS[k]), tick), row[QUANTILE + k]
+        row[BAND_LOW[k] + side] = max(value, estimate) if side else min(value, estimate)

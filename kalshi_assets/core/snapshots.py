@@ -17,12 +17,13 @@ from kalshi_assets.core import quality as q
 from kalshi_assets.core import snapshot_numbers as num
 from kalshi_assets.core.asof import QuoteIndex, Records
 from kalshi_assets.core.columns import MISSING_TIME
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import (
     CUT,
     HIGH,
     INT_ROWS,
     LOW,
+    PULL,
     REAL_ROWS,
     UNSOLVED,
     S,
@@ -30,15 +31,18 @@ from kalshi_assets.core.ladder import (
     workspace_capacity,
 )
 from kalshi_assets.core.live_quotes import CONTRACT, find_quotes, keep_live, median
-from kalshi_assets.core.moments import law_pmf
+from kalshi_assets.core.mixed import dense_workspace
+from kalshi_assets.core.moments import law_mean_std, law_pmf
 from kalshi_assets.core.rungs import RungRows, write_rungs
 from kalshi_assets.core.snapshot_numbers import describe, measure, median_width, threshold, widen_band
 from kalshi_assets.core.spec_index import SpecIndex
 from kalshi_assets.core.staleness import cutoff_minutes
-from kalshi_assets.core.tails import STEP, TRUNCATE, close_tails, max_edges
+from kalshi_assets.core.tails import N_POLICIES, STEP, TRUNCATE, close_tails, max_edges
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+_USUAL_POINTS = 32  # room for a mass function; a batch of longer ones makes more
 
 
 class Instants(NamedTuple):
@@ -70,11 +74,28 @@ class Rules(NamedTuple):
     good_coverage: float
     min_contracts: int
     max_width: float
+    good_width: float
     max_cost: float
     max_spread: int
     price_tick: int
+    stretch: bool
+    fresh_days: float
     policy: int
     max_points: int
+
+
+class Laws(NamedTuple):
+    """Mass functions; that of snapshot s is at ``offsets[s]:offsets[s + 1]``.
+
+    Attributes:
+        offsets: shape (n + 1,), starting at 0.
+        support: lattice indices, rising within a law.
+        mass: their masses.
+    """
+
+    offsets: Ints
+    support: Ints
+    mass: Floats
 
 
 class Scratch(NamedTuple):
@@ -93,8 +114,9 @@ class Scratch(NamedTuple):
         other_law: its survival.
         tail_ints: for closing tails.
         tail_reals: for closing tails.
-        points: lattice points of a mass function.
-        mass: their masses.
+        dense: workspace of mixed ladders, see ``mixed.dense_workspace``.
+        lines: the same.
+        places: the same.
     """
 
     at: Records
@@ -109,40 +131,33 @@ class Scratch(NamedTuple):
     other_law: Floats
     tail_ints: Ints
     tail_reals: Floats
-    points: Ints
-    mass: Floats
+    dense: Floats
+    lines: Floats
+    places: Ints
 
 
-def scratch_arrays(max_contracts: int, n_feeds: int, max_points: int) -> Scratch:
+def scratch_arrays(max_contracts: int, n_feeds: int) -> Scratch:
     """Scratch for ladders of at most ``max_contracts`` contracts."""
     capacity = workspace_capacity(max_contracts)
     n_edges = max_edges(capacity)
-    points = max_points + n_edges
     return Scratch(
         np.empty(max(max_contracts, 1), CONTRACT), np.empty(max(n_feeds, 1), np.int64), np.empty(max(max_contracts, 1)),
         np.empty((INT_ROWS, capacity), np.int64), np.empty((REAL_ROWS, capacity)), np.empty(capacity, np.bool_),
         np.empty(n_edges, np.int64), np.empty(n_edges), np.empty(n_edges, np.int64), np.empty(n_edges),
-        np.empty((2, n_edges), np.int64), np.empty((4, n_edges)), np.empty(points, np.int64), np.empty(points),
+        np.empty((2, n_edges), np.int64), np.empty((4, n_edges)),
+        *dense_workspace(max_contracts, capacity),
     )  # fmt: skip
 
 
-@compiled
-def _grown(support: Ints, mass: Floats, used: int, size: int) -> tuple[Ints, Floats]:
-    """Larger copies of the mass functions' store."""
-    more_support, more_mass = np.empty(size, np.int64), np.empty(size)
-    more_support[:used] = support[:used]
-    more_mass[:used] = mass[:used]
-    return more_support, more_mass
-
-
-@compiled
+@in_place
 def evaluate(
-    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
-    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows,
-) -> tuple[Ints, Ints, Floats]:  # fmt: skip
+    begin: int, instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
+    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows, laws: Laws,
+) -> int:  # fmt: skip
     """Evaluate snapshots; see ``distribution.build_distributions`` for what the numbers mean.
 
     Args:
+        begin: first snapshot to evaluate; those before it are done.
         instants: the snapshots.
         specs: known contracts.
         quotes: their quotes.
@@ -153,26 +168,31 @@ def evaluate(
         counts: receives ``COUNTS``, shape (n, len(COUNTS)).
         rungs: receives the contracts of the first ``rungs.offsets.size - 1`` snapshots. Those
             after them serve as laws to compare with, and get no moments.
+        laws: receives the mass functions, empty for a gated snapshot.
 
     Returns:
-        Offsets, lattice indices and masses of the snapshots' mass functions; empty for a gated snapshot.
+        One past the last snapshot that is done: earlier than the end where ``laws`` has no room for
+        another mass function of the greatest length.
     """
     n_snapshots = instants.event.size
     n_described = rungs.offsets.size - 1
-    offsets = np.zeros(n_snapshots + 1, np.int64)
-    support, mass = np.empty(1024, np.int64), np.empty(1024)
+    offsets, support, mass = laws
+    longest = rules.max_points + x.edges.size
     # kernels take plain arrays, unpacked once: handing whole tuples to each would cost more than most of them do
     event_of, as_of_all, release_all, listed_all, multiplier, stated_thresholds = instants
     spec_offsets, spec_rows, by_ticker = specs
     quote_offsets, quote_known_at, quote_rows, feed_carry, feed_reports_changes = quotes
     rung_offsets, rung_spec, rung_rank, rung_numbers, rung_known_at = rungs
     at, feed_seen, sorting, ints, reals, free, edges, law, other_edges, other_law, tail_ints, tail_reals = x[:12]
-    points, point_mass = x.points, x.mass
-    cut, curve, low, high = ints[CUT], reals[S], reals[LOW], reals[HIGH]
+    dense, lines, places = x.dense, x.lines, x.places
+    cut, curve, low, high, pull = ints[CUT], reals[S], reals[LOW], reals[HIGH], reals[PULL]
     ages, permitted_ages, volumes, interests = at.age_s, at.permitted_s, at.volume, at.open_interest
     spreads, widths = at.spread, at.width
+    traded = not math.isnan(rules.fresh_days)
     closing = STEP if rules.policy == TRUNCATE else rules.policy
-    for s in range(n_snapshots):
+    for s in range(begin, n_snapshots):
+        if support.size - offsets[s] < longest:
+            return s
         offsets[s + 1] = offsets[s]
         described, row, count = s < n_described, numbers[s], counts[s]
         row[:] = math.nan
@@ -189,7 +209,7 @@ def evaluate(
         cutoff_us = cutoff_minutes(minutes, multiplier[s], proxy, rules.stale) * 6e7
         live = keep_live(
             n, as_of, cutoff_us, spec_rows, quote_rows, feed_carry, feed_reports_changes, feed_seen,
-            at, ints,
+            rules.stretch, rules.fresh_days, at, ints, pull,
         )  # fmt: skip
         gate = q.quote_gate(
             n, known.resolved, known.quoted, live.fresh, live.n, rules.min_coverage, rules.min_contracts
@@ -204,7 +224,7 @@ def evaluate(
         kind, m, first, last, feasible, off_one, overlaps = UNSOLVED, 0, -1, -1, True, 0.0, 0
         if live.n > 0 and not known.mixed_lattice:
             kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
-                live.n, rules.max_spread, rules.price_tick, ints, reals, free
+                live.n, rules.max_spread, rules.price_tick, traded, ints, reals, free, dense, lines, places
             )
         solved = kind != UNSOLVED and first >= 0
         width, violation, n_edges = spread, 0.0, 0
@@ -217,7 +237,8 @@ def evaluate(
             row[num.COST], row[num.L1], row[num.L2] = repair.cost, repair.l1, repair.l2
             row[num.MAGNITUDE], row[num.RENORM] = repair.magnitude, off_one
             count[num.PRE], count[num.POST] = repair.before, repair.after
-        if solved and feasible:  # contradictory quotes leave only their own spreads
+        bounded = feasible and not traded
+        if solved and bounded:  # contradictory quotes leave only their own spreads
             width = median_width(n, spec_rows, at, cut, m, low, high, sorting)
         if gate == q.PASSED:
             if not solved:
@@ -231,7 +252,7 @@ def evaluate(
         if described:
             write_rungs(
                 rung_offsets[s], start, stop, as_of, n, by_ticker, spec_rows, quote_rows, at, rules.max_spread,
-                rules.price_tick, solved, feasible, cut, m, low, high, edges, law, n_edges,
+                rules.price_tick, solved, bounded, traded, cut, m, low, high, edges, law, n_edges,
                 rung_spec, rung_rank, rung_numbers, rung_known_at,
             )  # fmt: skip
 
@@ -245,28 +266,30 @@ def evaluate(
             if n_final == 0:
                 gate = q.NO_INTERIOR
         if gate == q.PASSED:
-            size = law_pmf(final_edges, final_law, n_final, rules.max_points, points, point_mass)
-            need = offsets[s] + size
-            if need > support.size:
-                support, mass = _grown(support, mass, offsets[s], 2 * need)
-            for k in range(size):
-                support[offsets[s] + k] = points[k]
-                mass[offsets[s] + k] = point_mass[k]
-            offsets[s + 1] = need
+            offsets[s + 1] += law_pmf(
+                final_edges, final_law, n_final, rules.max_points, support[offsets[s] :], mass[offsets[s] :]
+            )
             if final_edges[n_final - 1] - final_edges[0] > rules.max_points:
                 flags |= q.FLAG_COARSE
             if described:
                 describe(final_edges, final_law, n_final, known.tick, row)
                 row[num.TAIL_LOW], row[num.TAIL_HIGH] = 1.0 - curve[first], curve[last]
-                if max(row[num.TAIL_LOW], row[num.TAIL_HIGH]) > rules.max_width:
+                if max(row[num.TAIL_LOW], row[num.TAIL_HIGH]) > rules.good_width:
                     flags |= q.FLAG_TAIL
-                if feasible:
+                if bounded:
                     for side in range(2):
                         n_other = close_tails(
                             cut, high if side else low, low, high, m, 0, m - 1, closing, other_edges, other_law,
                             tail_ints, tail_reals,
                         )  # fmt: skip
                         widen_band(side, other_edges, other_law, n_other, known.tick, row)
+                for policy in range(N_POLICIES):
+                    n_other = close_tails(
+                        cut, curve, low, high, m, first, last, policy, other_edges, other_law, tail_ints, tail_reals
+                    )
+                    if n_other > 0:
+                        mean, std = law_mean_std(other_edges, other_law, n_other, known.tick)
+                        row[num.SENSITIVITY + 2 * policy], row[num.SENSITIVITY + 2 * policy + 1] = mean, std
 
         ticks[s] = known.tick
         count[num.GATE], count[num.NEWEST] = gate, known.quotes_known_at
@@ -277,7 +300,7 @@ def evaluate(
             widths[k] = ages[k] / permitted_ages[k]
         age_share = median(widths, n, sorting)
         total, proxy_term, constraint_term = q.score(
-            coverage, spread, 2.0 * rules.max_width, age_share, proxy, violation
+            coverage, spread, 2.0 * rules.good_width, age_share, proxy, violation
         )
         row[num.COVERAGE], row[num.SPREAD], row[num.MISSING] = coverage, spread, 1.0 - coverage
         row[num.AGE] = median(ages, n, sorting)
@@ -291,11 +314,32 @@ def evaluate(
         flags |= q.FLAG_UNRESOLVED if known.resolved < n or n == 0 else 0
         flags |= q.FLAG_BINS if overlaps > 0 else 0
         flags |= 0 if feasible else q.FLAG_ARBITRAGE
-        flags |= q.FLAG_WIDE if width > rules.max_width + 1e-9 else 0
+        flags |= q.FLAG_WIDE if width > rules.good_width + 1e-9 else 0
         count[num.N], count[num.LIVE], count[num.TWO] = n, live.n, live.two_sided
         count[num.FLAGS], count[num.ARBITRAGE] = flags, not feasible
         count[num.LEFT] = known.first < 0 or not at[known.first].alive
         count[num.RIGHT] = known.last < 0 or not at[known.last].alive
         count[num.KNOWN] = max(known.specs_known_at, known.quotes_known_at)
-    last = offsets[n_snapshots]
-    return offsets, support[:last].copy(), mass[:last].copy()
+    return n_snapshots
+
+
+def evaluate_all(
+    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
+    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows,
+) -> Laws:  # fmt: skip
+    """Run ``evaluate`` over all snapshots, with room for as many mass functions as there turn out to be."""
+    total = instants.event.size
+    longest = rules.max_points + x.edges.size
+    laws = Laws(np.zeros(total + 1, np.int64), *_room(_USUAL_POINTS * total + longest))
+    done = evaluate(0, instants, specs, quotes, rules, x, ticks, numbers, counts, rungs, laws)
+    while done < total:
+        used = laws.offsets[done]
+        support, mass = _room(2 * used + longest)
+        support[:used], mass[:used] = laws.support[:used], laws.mass[:used]
+        laws = Laws(laws.offsets, support, mass)
+        done = evaluate(done, instants, specs, quotes, rules, x, ticks, numbers, counts, rungs, laws)
+    return laws
+
+
+def _room(points: int) -> tuple[Ints, Floats]:
+    return np.empty(points, np.int64), np.empty(points)

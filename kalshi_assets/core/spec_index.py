@@ -138,24 +138,23 @@ def ladder_versions(ladders: Ladders, event: Ints, as_of: Ints) -> tuple[Ints, l
     """
     step = np.full(event.size, -1, np.int64)
     versions: list[tuple[str, str, str]] = []
-    ids = ladders.table["spec_id"].to_pylist()
-    sources = ladders.table["source"].to_pylist()
-    confidences = ladders.table["confidence"].to_pylist()
+    ids, sources, confidences = (ladders.table[c].to_pylist() for c in ("spec_id", "source", "confidence"))
+    known_at, until = (np.ascontiguousarray(ladders.index.rows[name]) for name in ("known_at", "until"))
     order = np.argsort(event, kind="stable")
-    bounds = np.searchsorted(event[order], np.arange(len(ladders.events) + 1))
+    seen_at = as_of[order]
+    bounds = np.searchsorted(event[order], np.arange(len(ladders.events) + 1)).tolist()
+    starts = ladders.index.offsets.tolist()
     for e in range(len(ladders.events)):
-        rows = order[bounds[e] : bounds[e + 1]]
-        if rows.size == 0:
+        first, stop = bounds[e], bounds[e + 1]
+        if first == stop:
             continue
-        specs = np.arange(ladders.index.offsets[e], ladders.index.offsets[e + 1])
-        instants = np.unique(ladders.index.rows["known_at"][specs])
-        seen = np.searchsorted(instants, as_of[rows], side="right") - 1
-        for k in np.unique(seen[seen >= 0]).tolist():
+        start, end = starts[e], starts[e + 1]
+        instants = sorted(set(known_at[start:end].tolist()))
+        seen = np.searchsorted(np.array(instants), seen_at[first:stop], side="right") - 1
+        for k in sorted(set(seen.tolist()) - {-1}):
             t = instants[k]
-            held = specs[
-                (ladders.index.rows["known_at"][specs] <= t) & (t < ladders.index.rows["until"][specs])
-            ].tolist()
+            held = (np.flatnonzero((known_at[start:end] <= t) & (t < until[start:end])) + start).tolist()
             weakest = weakest_resolution([sources[i] or "none" for i in held], [confidences[i] or "none" for i in held])
-            step[rows[seen == k]] = len(versions)
+            step[order[first:stop][seen == k]] = len(versions)
             versions.append((spec_version(ids[i] for i in held), *weakest))
     return step, versions

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
@@ -91,7 +91,9 @@ class FeedPolicy:
 # Minute and hourly candles: a ladder can rest from Friday's close to Monday's open, so two days.
 # Daily candles: a week holds at least four sessions, holidays included; a ladder on which nothing at all
 # changed for longer has more likely not been recorded.
+# Trades: their weights fall with age, so only those go that are older than any horizon of the study behind them.
 FEED_POLICIES = (
+    FeedPolicy("trade", math.inf, 30.0 * DAY_S, change_feed=False),
     FeedPolicy("book", math.inf, 2.0 * MINUTE_S, change_feed=False),
     FeedPolicy(None, HOUR_S, 2.0 * DAY_S, change_feed=True),
     FeedPolicy(None, math.inf, 7.0 * DAY_S, change_feed=True),
@@ -106,7 +108,7 @@ def feed_policy(source: str, period_s: int, policies: tuple[FeedPolicy, ...] = F
     return FeedPolicy(source, float(period_s), float(period_s), change_feed=False)
 
 
-@compiled
+@in_place
 def cutoff_minutes(minutes: float, multiplier: float, liquidity: float, policy: tuple[float, ...]) -> float:
     """The dynamic cutoff; NaN minutes or liquidity mean unknown. Order of ``policy``: ``StalePolicy.as_numbers``."""
     base, near, near_stale, far, far_stale, low, high, low_multiplier, high_multiplier, least, most = policy

@@ -82,8 +82,14 @@ _CANDLE_PRICES = {
 
 MOMENTS = ("mean", "std", "variance", "skewness", "kurtosis", "entropy", "median", "mode")
 QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+# The median's band has names of its own.
+QUANTILE_BANDS = tuple(f"{q}_{side}" for q in QUANTILES if q != "q50" for side in ("low", "high"))
 DISTANCES = tuple(
     f"distance_{measure}_{lag}" for lag in ("1h", "1d") for measure in ("kl", "js", "wasserstein", "ks", "crps")
+)
+
+TAIL_SENSITIVITY = tuple(
+    f"{number}_{policy}" for policy in ("step", "hazard", "truncate") for number in ("mean", "std")
 )
 
 _DISTRIBUTION = {
@@ -97,6 +103,8 @@ _DISTRIBUTION = {
     "mean_high": REAL,
     "median_low": REAL,
     "median_high": REAL,
+    **dict.fromkeys(QUANTILE_BANDS, REAL),
+    **dict.fromkeys(TAIL_SENSITIVITY, REAL),
     "repair_cost_usd": REAL,
     "repair_l1": REAL,
     "repair_l2": REAL,
@@ -126,6 +134,7 @@ _DISTRIBUTION = {
     "direction_source": TEXT,
     "direction_confidence": TEXT,
     "tail_policy": TEXT,
+    "basis": TEXT,
     "spec_version": TEXT,
     "mapping_version": TEXT,
     "inputs_known_at": TIME,
@@ -145,6 +154,20 @@ MICROSTRUCTURE = (
     "micro_spread_vol", "micro_tail_liquidity", "micro_active_fraction",
 )  # fmt: skip
 
+# References beside the exchange's own quotes, under the names of the system that this one replaces.
+OPTION_FACTORS = (
+    "opt_iv_atm_30", "opt_iv_atm_60", "opt_iv_atm_90", "opt_term_slope_30_90", "opt_skew_25d", "opt_curvature",
+    "opt_vrp_10", "opt_vrp_30", "opt_vrp_60", "opt_iv_rank_1y", "opt_skew_rank_1y", "opt_vrp_rank_1y",
+    "opt_entropy_proxy", "opt_iv_repricing_speed_per_hour", "opt_heuristic_tail_proxy",
+)  # fmt: skip
+OPTION_GAPS = ("entropy_gap", "tail_gap", "repricing_speed_gap", "uncertainty_gap")
+DISAGREEMENT = (
+    "disagree_entropy_gap", "disagree_entropy_gap_z", "disagree_tail_gap", "disagree_tail_gap_z",
+    "disagree_iv_vol_gap", "disagree_skew_tail_gap",
+)  # fmt: skip
+FUTURES_GAPS = ("ref_mean", "ref_var", "ref_tail", "gap_mean", "gap_var", "gap_tail")
+CONSENSUS_GAPS = ("consensus", "consensus_gap")
+
 _PANEL = {
     "event_type": TEXT,
     "minutes_to_release": REAL,
@@ -162,11 +185,42 @@ _PANEL = {
     "last_print_gap": REAL,
     "print_mean_12": REAL,
     "print_mean_12_gap": REAL,
+    **dict.fromkeys((*OPTION_FACTORS, *OPTION_GAPS, *DISAGREEMENT, *FUTURES_GAPS, *CONSENSUS_GAPS), REAL),
     "inflation_regime": TEXT,
     "policy_regime": TEXT,
     "volatility_regime": TEXT,
     "mapping_version": TEXT,
     "spec_version": TEXT,
+}
+
+POINT_FORECASTS = ("mean", "median", "mode")
+BENCHMARKS = ("last_print", "print_mean_12", "consensus")
+_SCORE_INTERVALS = (
+    *(f"{kind}_{point}" for kind in ("mae", "rmse") for point in POINT_FORECASTS),
+    "crps",
+    "crps_to_mae",
+)
+# The market against a benchmark, over the events for which both are known.
+_AGAINST = (
+    "n", "mae", "market_mae_median", "market_crps",
+    "dm_absolute", "dm_absolute_p", "dm_squared", "dm_squared_p", "dm_crps", "dm_crps_p",
+)  # fmt: skip
+_FORECAST_SCORES = {
+    "first_event_date": DATE,
+    "n_events": INT,
+    "n": INT,
+    **{f"{score}{end}": REAL for score in _SCORE_INTERVALS for end in ("", "_low", "_high")},
+    "log_score": REAL,
+    "pit_mean": REAL,
+    "pit_std": REAL,
+    "mid_pit_std": REAL,
+    "pit_seed": INT,
+    "n_rungs": INT,
+    "brier": REAL,
+    "brier_miscalibration": REAL,
+    "brier_discrimination": REAL,
+    "brier_uncertainty": REAL,
+    **{f"{benchmark}_{column}": INT if column == "n" else REAL for benchmark in BENCHMARKS for column in _AGAINST},
 }
 
 _ALL = (
@@ -184,6 +238,29 @@ _ALL = (
         key=("series_id", "units", "observation_date"), versioned=True),
     TableSpec("asset_prices", _schema({"symbol": TEXT, "date": DATE, "close": REAL, **_TIMES}, {"source": TEXT}),
         key=("symbol", "date"), versioned=True),
+    TableSpec("asset_bars", _schema({"symbol": TEXT, "close": REAL, **_TIMES}, {
+        "open": REAL, "high": REAL, "low": REAL, "volume": REAL, "period_s": INT, "source": TEXT}),
+        key=("symbol", "ts"), versioned=True),
+    TableSpec("option_surfaces", _schema({"symbol": TEXT, "date": DATE, **_TIMES}, {
+        "iv_30": REAL, "iv_60": REAL, "iv_90": REAL, "put_25d": REAL, "call_25d": REAL, "close": REAL,
+        "source": TEXT}),
+        key=("symbol", "date"), versioned=True),
+    TableSpec("fed_funds_futures", _schema({"contract_month": DATE, "date": DATE, "price": REAL, **_TIMES}, {
+        "source": TEXT}),
+        key=("contract_month", "date"), versioned=True),
+    TableSpec("fomc_probabilities", _schema({
+        "meeting_date": DATE, "date": DATE, "target_tenths_bp": INT, "target_mid_pct": REAL, "probability": REAL,
+        **_TIMES}, {"source": TEXT}),
+        key=("meeting_date", "date", "target_tenths_bp"), versioned=True),
+    TableSpec("consensus", _schema({"series_ticker": TEXT, "period": DATE, "consensus": REAL, **_TIMES}, {
+        "source": TEXT}),
+        key=("series_ticker", "period"), versioned=True),
+    TableSpec("reference_files", _schema({"kind": TEXT, "file": TEXT, "state": TEXT, **_TIMES}, {
+        "sha256": TEXT, "n_rows": INT, "n_rejected": INT, "newest_known_at": TIME, "sentence": TEXT}),
+        key=("kind", "file")),
+    TableSpec("reference_rejects", _schema({
+        "kind": TEXT, "file": TEXT, "sha256": TEXT, "line": INT, "reason": TEXT, **_TIMES}, {"row_json": TEXT}),
+        key=("kind", "file", "sha256", "line")),
     TableSpec("event_market_map", _schema({
         **_EVENT, "version": TEXT, "effective_from": TIME, "release_time": TIME, "source": TEXT, **_TIMES}, {
         "effective_to": TIME, "period": DATE, "event_type": TEXT}),
@@ -225,6 +302,9 @@ _ALL = (
         key=("table_name", "row_id"), partition_by=_BY_EVENT),
     TableSpec("distributions", _schema(_SNAPSHOT, _DISTRIBUTION),
         key=("event_ticker", "horizon", "as_of"), partition_by=_BY_EVENT),
+    # The same from trades alone, beside whatever a series' distributions rest on.
+    TableSpec("trade_distributions", _schema(_SNAPSHOT, _DISTRIBUTION),
+        key=("event_ticker", "horizon", "as_of"), partition_by=_BY_EVENT),
     TableSpec("distribution_rungs", _schema({**_SNAPSHOT, "ticker": TEXT}, {
         "rung": INT, "lo_index": INT, "hi_index": INT, "strike": REAL, "yes_bid_prob": REAL, "yes_ask_prob": REAL,
         "mid_prob": REAL, "repaired_prob": REAL, "band_low_prob": REAL, "band_high_prob": REAL,
@@ -237,8 +317,14 @@ _ALL = (
         "first_print_source": TEXT, "revised": REAL, "revised_vintage": DATE, "revised_learned_at": TIME,
         "settled_lo": REAL, "settled_hi": REAL, "settlement_learned_at": TIME, "settlement_value": TEXT,
         "implied_mean": REAL, "implied_median": REAL, "implied_std": REAL,
-        "surprise_mean": REAL, "surprise_median": REAL, "surprise_std": REAL, "unlabelled_reason": TEXT}),
+        "surprise_mean": REAL, "surprise_median": REAL, "surprise_std": REAL, "unlabelled_reason": TEXT,
+        "consensus": REAL, "surprise_consensus": REAL}),
         key=("event_ticker",), partition_by=_BY_EVENT, versioned=True),
+    TableSpec("asset_responses", _schema({
+        **_EVENT, "symbol": TEXT, "window": TEXT, "release_time": TIME, **_TIMES}, {
+        "calendar": TEXT, "entry_time": TIME, "exit_time": TIME, "entry_price": REAL, "exit_price": REAL,
+        "simple_return": REAL, "learned_at": TIME, "reason": TEXT}),
+        key=("event_ticker", "symbol", "window"), partition_by=_BY_EVENT),
     TableSpec("folds", _schema({
         "strategy_id": TEXT, "event_date": DATE, "event_ticker": TEXT, "role": TEXT, **_TIMES}, {
         "reason": TEXT, "label_start": TIME, "label_end": TIME}),
@@ -273,6 +359,15 @@ _ALL = (
         "endpoint": TEXT, "key": TEXT, "range_start": TIME, "range_end": TIME, **_TIMES}, {
         "cursor": TEXT, "pages": INT, "rows": INT, "complete": BOOL}),
         key=("endpoint", "key", "range_start", "range_end")),
+    TableSpec("forecast_errors", _schema({**_SNAPSHOT, "basis": TEXT, "tail_policy": TEXT}, {
+        "outcome": REAL, "outcome_source": TEXT, "outcome_learned_at": TIME,
+        **dict.fromkeys(POINT_FORECASTS, REAL), "crps": REAL, "log_score": REAL,
+        "pit_low": REAL, "pit_high": REAL, "pit": REAL, **dict.fromkeys(BENCHMARKS, REAL)}),
+        key=("event_ticker", "horizon", "basis", "tail_policy"), partition_by=_BY_EVENT),
+    TableSpec("forecast_scores", _schema({
+        "series_ticker": TEXT, "horizon": TEXT, "basis": TEXT, "tail_policy": TEXT, "event_date": DATE, **_TIMES},
+        _FORECAST_SCORES),
+        key=("series_ticker", "horizon", "basis", "tail_policy"), partition_by=("event_date",)),
 )  # fmt: skip
 
 TABLES: dict[str, TableSpec] = {t.name: t for t in _ALL}

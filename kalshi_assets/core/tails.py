@@ -21,13 +21,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.compiled import in_place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 STEP, HAZARD, TRUNCATE = 0, 1, 2
 TAIL_POLICIES = {"step": STEP, "hazard": HAZARD, "truncate": TRUNCATE}
+N_POLICIES = 3
 # A geometric tail that keeps more than four fifths a step has no end within the ladder's scale; it ends after 40.
 HAZARD_CAP = 0.8
 HAZARD_STEPS = 40
@@ -38,7 +39,7 @@ def max_edges(n_cutpoints: int) -> int:
     return n_cutpoints + 2 * (HAZARD_STEPS + 3)
 
 
-@compiled
+@in_place
 def _upper_tail(
     cut: Ints, survival: Floats, low: Floats, high: Floats, m: int, last: int, hazard: bool, edges: Ints, out: Floats
 ) -> int:
@@ -81,7 +82,7 @@ def _upper_tail(
     return count
 
 
-@compiled
+@in_place
 def close_tails(
     cut: Ints,
     survival: Floats,
@@ -147,7 +148,7 @@ def close_tails(
     return count + _upper_tail(cut, survival, low, high, m, last, hazard, edges[count:], out[count:])
 
 
-@compiled
+@in_place
 def survival_at(x: int, edges: Ints, survival: Floats, n: int) -> float:
     """P(X >= x) of a closed law: linear between edges, 1 before the first and 0 after the last."""
     if x <= edges[0]:

@@ -16,6 +16,7 @@ import dagster as dg
 from kalshi_assets.defs.instance import BatchingEventLog
 from kalshi_assets.defs.metadata import column_schema, distribution_picture, stage_metadata
 from kalshi_assets.defs.partitions import EVENT_DATES
+from kalshi_assets.defs.references import READ_BY, observations
 from kalshi_assets.defs.workbench import Workbench
 from kalshi_assets.errors import KalshiAssetsError
 from kalshi_assets.stages.catalog import market_catalog
@@ -106,7 +107,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
 def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
-        deps=list(READS[name]),
+        deps=[*READS[name], *READ_BY.get(name, ())],
         description=stage.description,
         partitions_def=EVENT_DATES,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -133,6 +134,8 @@ def _build(name: str, stage: Stage) -> dg.AssetsDefinition:
         workbench.results.append(result)
         workbench.seconds[name] = time.monotonic() - began
         workbench.progress(name, "dates", len(dates), len(dates))
+        for observation in observations(workbench.lake, name) if name in READ_BY else ():
+            context.log_event(observation)
         metadata = stage_metadata(result, stage.main_table)
         if name == "distributions" and (picture := distribution_picture(workbench.lake, dates)):
             metadata["ladder"] = picture

@@ -8,14 +8,16 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from kalshi_assets.console import RunProgress
 from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.forecast_scores import report_scores
 from kalshi_assets.defs.instance import open_instance
 from kalshi_assets.defs.partitions import registered_dates, sync_event_dates
 from kalshi_assets.defs.workbench import Workbench
@@ -23,7 +25,9 @@ from kalshi_assets.errors import GateError, KalshiAssetsError, UsageError
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource, check_series
 from kalshi_assets.stages.context import StageResult
+from kalshi_assets.stages.forecast_scores import score_forecasts
 from kalshi_assets.stages.kernels import Compilation
+from kalshi_assets.store.disk import disk_full, full_disk_said, is_full
 from kalshi_assets.store.locks import hold_home
 from kalshi_assets.store.opening import open_lake
 from kalshi_assets.store.registry import latest_verdicts
@@ -43,6 +47,7 @@ class RunReport:
         stages: what each stage returned, in order; shorter than eight when one failed.
         seconds: time each stage took.
         verdicts: the newest verdict of each strategy.
+        scores: rows of table ``forecast_scores``; None where a stage failed, which leaves nothing to score.
         requests: HTTP requests sent.
         failure: the error that ended the run, if one did.
     """
@@ -56,6 +61,7 @@ class RunReport:
     stages: tuple[StageResult, ...]
     seconds: dict[str, float]
     verdicts: tuple[dict[str, Any], ...]
+    scores: pa.Table | None
     requests: int
     failure: KalshiAssetsError | None
 
@@ -81,10 +87,21 @@ def run_backfill(
     Raises:
         UsageError: for an unknown series, dates in the wrong order or a range without events.
         HomeInUse: when another process runs on the same home.
+        DiskFull: when the home's disk has no room even for the account of the run.
     """
     if dates and dates[0] > dates[1]:
         raise UsageError(f"The dates are in the wrong order: {dates[0]} comes after {dates[1]} (--dates FROM:TO).")
-    settings.home.mkdir(parents=True, exist_ok=True)
+    with full_disk_said(settings.home):
+        settings.home.mkdir(parents=True, exist_ok=True)
+        report = _backfill(settings, series, dates, progress)
+        if report.failure and is_full(report.failure, settings.home):
+            return replace(report, failure=disk_full(settings.home))
+        return report
+
+
+def _backfill(
+    settings: Settings, series: Sequence[str], dates: tuple[date, date] | None, progress: RunProgress
+) -> RunReport:
     with hold_home(settings.home), OpenSource(settings) as source:
         progress.requests = lambda: source.requests
         workbench = Workbench(open_lake(settings, to_write=True), source, progress=progress)
@@ -104,6 +121,7 @@ def run_backfill(
                 run_id = _materialise(instance, workbench, chosen)
             finally:
                 workbench.compilation.stop()
+            scores = _score(instance, workbench, run_id)
         return RunReport(
             run_id=run_id,
             source=str(settings.source),
@@ -114,6 +132,7 @@ def run_backfill(
             stages=tuple(workbench.results),
             seconds=dict(workbench.seconds),
             verdicts=tuple(latest_verdicts(workbench.lake).to_pylist()),
+            scores=scores,
             requests=source.requests,
             failure=workbench.failure,
         )
@@ -137,6 +156,19 @@ def _materialise(instance: dg.DagsterInstance, workbench: Workbench, dates: Sequ
     if not result.success and workbench.failure is None and not any(r.failed for r in workbench.results):
         raise KalshiAssetsError(_first_failure(result))
     return result.run_id
+
+
+def _score(instance: dg.DagsterInstance, workbench: Workbench, run_id: str) -> pa.Table | None:
+    """Score the market's forecasts once every stage has passed; what failed a gate is not scored."""
+    if workbench.failure or any(r.failed for r in workbench.results):
+        return None
+    try:
+        scored = score_forecasts(workbench.stage_context(run_id))
+    except KalshiAssetsError as error:
+        workbench.failure = error
+        return None
+    report_scores(instance, scored)
+    return scored.scores
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:

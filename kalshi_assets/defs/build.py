@@ -3,8 +3,10 @@
 import dagster as dg
 
 from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.forecast_scores import forecast_scores
 from kalshi_assets.defs.health import build_health
 from kalshi_assets.defs.maintenance import build_maintenance
+from kalshi_assets.defs.references import reference_specs
 from kalshi_assets.defs.sensors import build_release_sensor
 from kalshi_assets.defs.workbench import Workbench, workbench_from_environment
 
@@ -13,7 +15,7 @@ WRITER = {"kalshi/writer": "lake"}
 
 
 def build_definitions(workbench: Workbench | None = None) -> dg.Definitions:
-    """All assets, the refresh job and the release sensor, the health report and the upkeep with their schedules.
+    """All assets, the refresh job and the release sensor, forecast scores, health report and upkeep with schedules.
 
     Args:
         workbench: used as it is; None builds one from the environment for each run.
@@ -29,7 +31,7 @@ def build_definitions(workbench: Workbench | None = None) -> dg.Definitions:
     lake_health, daily = build_health(WRITER)
     resource = dg.ResourceDefinition.hardcoded_resource(workbench) if workbench else workbench_from_environment
     return dg.Definitions(
-        assets=dg.with_source_code_references([*assets, lake_health]),
+        assets=[*dg.with_source_code_references([*assets, forecast_scores, lake_health]), *reference_specs()],
         jobs=[refresh, maintenance],
         schedules=[daily, weekly],
         sensors=[build_release_sensor(refresh)],

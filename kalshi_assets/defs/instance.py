@@ -24,6 +24,7 @@ from dagster._core.storage.schedules import SqliteScheduleStorage
 from sqlalchemy.engine import Connection
 
 from kalshi_assets.settings import PROJECT_ROOT, Settings
+from kalshi_assets.store.disk import NoRoom, is_full
 
 EVENT_BATCH = 500
 
@@ -104,10 +105,19 @@ class BatchingEventLog(SqliteEventLogStorage):
             self._db_lock = lock
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store a batch in one transaction."""
-        with self.one_transaction():
-            for event in events:
-                self.store_event(event)
+        """Store a batch in one transaction.
+
+        Raises:
+            NoRoom: the disk is full. After any other error Dagster tells the terminal and tries event by event.
+        """
+        try:
+            with self.one_transaction():
+                for event in events:
+                    self.store_event(event)
+        except Exception as error:
+            if is_full(error, Path(self._base_dir)):
+                raise NoRoom from error
+            raise
 
 
 class HomeRunStorage(SqliteRunStorage):

@@ -4,9 +4,10 @@ from typing import Any
 
 from rich.text import Text
 
-from kalshi_assets.console import STDERR, STDOUT, failed_gates, span, stage_table, verdict_table
+from kalshi_assets.console import STDERR, STDOUT, failed_gates, score_table, span, stage_table, verdict_table
 from kalshi_assets.defs.backfill import RunReport
 from kalshi_assets.settings import Settings
+from kalshi_assets.stages.forecast_scores import last_horizons, short_scores
 
 _NEXT_QUERY = "select event_date, verdict, score from verdicts order by event_date"
 
@@ -42,6 +43,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
             for r in report.stages
             for g in r.gates
         ],
+        "forecast_scores": _scores(report),
         "verdicts": [
             {
                 "verdict_id": v["verdict_id"],
@@ -61,6 +63,11 @@ def report_json(report: RunReport) -> dict[str, Any]:
     }
 
 
+def _scores(report: RunReport) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [] if report.scores is None else short_scores(report.scores).to_pylist()
+    return rows
+
+
 def print_report(report: RunReport, settings: Settings) -> None:
     """Stages, failed gates, verdict, and where to look next."""
     STDOUT.print()
@@ -70,6 +77,8 @@ def print_report(report: RunReport, settings: Settings) -> None:
     for result in report.stages:
         for note in result.notes[:5]:
             STDOUT.print(f"[dim]{result.stage}: {note}[/]")
+    if report.scores is not None and report.scores.num_rows:
+        STDOUT.print(score_table(last_horizons(report.scores), simulated=report.simulated))
     if report.verdicts:
         STDOUT.print(verdict_table(report.verdicts, simulated=report.simulated))
     for verdict in report.verdicts:

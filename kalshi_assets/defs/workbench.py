@@ -7,6 +7,7 @@ builds its own from the environment and the run's resource configuration.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -16,6 +17,7 @@ from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource
 from kalshi_assets.stages.context import Progress, StageContext, StageResult, silent
 from kalshi_assets.stages.kernels import Compilation
+from kalshi_assets.stages.references import import_folder, sentences
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.opening import open_lake
 
@@ -34,6 +36,7 @@ class Workbench:
         results: what each stage of this run returned.
         seconds: how long each of them took.
         failure: the error that ended the run, if one did.
+        reference_faults: what is wrong with the user's reference files; None until they were taken in.
     """
 
     lake: Lake
@@ -45,6 +48,7 @@ class Workbench:
     results: list[StageResult] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     failure: KalshiAssetsError | None = None
+    reference_faults: tuple[str, ...] | None = None
 
     def chosen_series(self) -> tuple[str, ...]:
         """The run's series: as asked, else those that the lake holds, else the source's default."""
@@ -62,9 +66,17 @@ class Workbench:
             requests=lambda: self.source.requests,
             findings=self.source.findings,
             journal=self.source.journal,
+            references=lambda: self._take_in_references(run_id),
+            traded_series=self.source.settings.traded_series,
             strategy=self.strategy,
             progress=self.progress,
         )
+
+    def _take_in_references(self, run_id: str) -> tuple[str, ...]:
+        if self.reference_faults is None:
+            folder = self.source.settings.home / "references"
+            self.reference_faults = sentences(import_folder(self.lake, folder, now=datetime.now(UTC), run_id=run_id))
+        return self.reference_faults
 
 
 @dg.resource(

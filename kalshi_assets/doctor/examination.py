@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from kalshi_assets.doctor.check import Check, failure, failure_of, guarded, not_asked, ok, skipped
@@ -26,7 +25,13 @@ _NO_HOME = "The home is not known."
 
 
 def examine(
-    environ: Mapping[str, str], *, source: str | None = None, offline: bool = False, fred_url: str = FRED_HOST
+    environ: Mapping[str, str],
+    *,
+    source: str | None = None,
+    offline: bool = False,
+    fred_url: str = FRED_HOST,
+    deep: bool | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Check]:
     """Every check, in the order of the report. It never raises: what breaks is a failure in the list.
 
@@ -35,6 +40,8 @@ def examine(
         source: overrides KALSHI_ASSETS_SOURCE.
         offline: ask nothing of other machines.
         fred_url: FRED's address.
+        deep: whether to read the lake's data files; None reads those of a lake that is not too large.
+        progress: told how many bytes of how many were read of them.
     """
     reading = read_settings(environ, source)
     settings = reading.settings
@@ -55,7 +62,8 @@ def examine(
             *guarded("extensions", lambda: check_extensions(_dagster_yaml(environ))),
             *guarded("extensions.libraries", check_libraries),
             *guarded("extensions.kernels", check_kernels),
-            *_at_home(reading, "lake.tables", lambda: _lake(settings, offline=offline)),
+            *_at_home(reading, "lake.tables", lambda: _lake(settings, offline=offline, deep=deep, progress=progress)),
+            *_at_home(reading, "lake.downloads", lambda: _journal(settings)),
             *_at_home(reading, "dagster.folder", lambda: check_run_storage(settings.dagster)),
         ]
         return [*installed, *remote.result(), *loaded, *stored]
@@ -66,7 +74,7 @@ def _load() -> list[Check]:
     name = "extensions.package"
     try:
         import kalshi_assets.doctor.fred_checks
-        import kalshi_assets.doctor.lake_checks
+        import kalshi_assets.doctor.lake_examination
         import kalshi_assets.sources
         import kalshi_assets.store.opening  # noqa: F401
     except ImportError as error:
@@ -157,18 +165,25 @@ def _fred(settings: Settings, *, offline: bool, fred_url: str) -> list[Check]:
     return check_fred(fred_url, key, datetime.now(UTC).date())
 
 
-def _lake(settings: Settings, *, offline: bool) -> list[Check]:
-    from kalshi_assets.doctor.lake_checks import LAKE_CHECKS, check_lock
+def _lake(settings: Settings, *, offline: bool, deep: bool | None, progress: Callable[[int, int], None]) -> list[Check]:
+    from kalshi_assets.doctor.lake_checks import check_lock
+    from kalshi_assets.doctor.lake_examination import LAKE_CHECKS, examine_lake
     from kalshi_assets.store.opening import open_lake
 
     lock = guarded("lake.lock", lambda: check_lock(settings.home))
     if offline and settings.lake_address is not None:
-        return [*not_asked(tuple(LAKE_CHECKS), _OFFLINE), *lock]
+        return [*not_asked(LAKE_CHECKS, _OFFLINE), *lock]
     try:
         lake = open_lake(settings)
     except SettingsError as error:
-        return [failure_of("settings.lake", error), *not_asked(tuple(LAKE_CHECKS), "The lake was not opened."), *lock]
-    return [*(c for name, check in LAKE_CHECKS.items() for c in guarded(name, partial(check, lake))), *lock]
+        return [failure_of("settings.lake", error), *not_asked(LAKE_CHECKS, "The lake was not opened."), *lock]
+    return [*examine_lake(lake, deep=deep, progress=progress), *lock]
+
+
+def _journal(settings: Settings) -> list[Check]:
+    from kalshi_assets.doctor.journal_checks import check_journal
+
+    return check_journal(settings.ingest)
 
 
 def _folder(settings: Settings) -> Path | None:

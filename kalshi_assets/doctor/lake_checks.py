@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from kalshi_assets.doctor.disk_checks import megabytes
 from kalshi_assets.errors import StoreError
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.locks import LOCK_NAME
+from kalshi_assets.store.repairing import REFILLED
 from kalshi_assets.store.snapshots import newest_snapshot
 
 # What they hold was decided once, and no run makes it again.
 _LEDGERS = frozenset({"trials", "verdicts"})
+REFILL = "Take it out with `kalshi-assets doctor --repair`, then run its date again; a copy of the file does as well."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,6 @@ def check_snapshot(lake: Lake) -> list[Check]:
 def check_lock(home: Path) -> list[Check]:
     """Who holds the home."""
     return [judge_lock(lock_state(home / LOCK_NAME))]
-
-
-# A check of the lake is a function of it. One that reads content belongs in this list as well.
-LAKE_CHECKS: Mapping[str, Callable[[Lake], list[Check]]] = {
-    "lake.tables": check_tables,
-    "lake.snapshot": check_snapshot,
-}
 
 
 def survey_table(lake: Lake, name: str) -> TableSurvey:
@@ -156,12 +151,13 @@ def judge_snapshot(snapshot_id: str, versions: Mapping[str, int], surveys: Seque
         surveys: those tables at those versions.
     """
     name = "lake.snapshot"
-    lost = [s.name for s in surveys if s.error is not None or s.missing or s.altered]
+    lost = [f"{s.name} {versions[s.name]}" for s in surveys if s.error is not None or s.missing or s.altered]
     if lost:
         return failure(
             name,
             f"The newest lake snapshot {snapshot_id[:8]} names versions that are no longer whole: {', '.join(lost)}.",
-            "Verdicts that rest on it cannot be verified. Mend these tables; the next run records a new snapshot.",
+            "Readers see this snapshot. Mend these tables with `kalshi-assets doctor --repair` or from a copy; "
+            "verdicts that rest on it can be verified only from a copy.",
         )
     return ok(name, f"The newest lake snapshot {snapshot_id[:8]} is complete: {len(versions)} tables.")
 
@@ -193,6 +189,8 @@ def _damage(survey: TableSurvey) -> Check | None:
     if not lost:
         return None
     more = f" (and {len(lost) - 1} more of {survey.files} files)" if len(lost) > 1 else ""
+    if survey.name in REFILLED:
+        return failure(name, f"The data file {lost[0]}{more}.", REFILL)
     # Tables that rows are merged into are read before they are written, so a run cannot mend those.
     ladder = (
         f"Run the same dates again; if that is refused, restore lake/{survey.name} from a copy, or remove that folder"

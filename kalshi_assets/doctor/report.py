@@ -7,12 +7,14 @@ rests on compiled libraries, which may be what is broken.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +27,19 @@ _COLOURS: dict[State, str] = {"ok": "green", "warning": "yellow", "failure": "bo
 def print_checks(checks: Sequence[Check], out: TextIO) -> None:
     """Write the table, as wide as the terminal, or 110 characters wide where there is none."""
     Console(file=out, highlight=False, width=None if out.isatty() else _WIDTH).print(check_table(checks))
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's standard error while data files are read; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("reading the lake"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def check_table(checks: Sequence[Check]) -> Table:

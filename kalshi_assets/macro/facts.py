@@ -18,6 +18,7 @@ from kalshi_assets.macro.new_york import NEW_YORK, end_of_day
 
 CALENDAR_FILE = "release_calendar.csv"
 PRINTS_FILE = "first_prints.csv"
+MEETINGS_FILE = "fomc_meetings.csv"
 
 CALENDAR_FACTS = pa.schema(
     [
@@ -106,6 +107,17 @@ def load_first_prints(facts_dir: Path) -> pa.Table:
         seen.add(key)
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=FIRST_PRINTS)
+
+
+def load_fomc_meetings(facts_dir: Path) -> tuple[date, ...]:
+    """The days of the Federal Open Market Committee's scheduled decisions as packaged, ascending.
+
+    Raises:
+        SettingsError: the file is not there.
+        DomainError: naming file and line, where a cell cannot be read.
+    """
+    cells = _rows(facts_dir / MEETINGS_FILE, ("meeting_date",))
+    return tuple(sorted({day for cell in cells if (day := cell("meeting_date", date.fromisoformat)) is not None}))
 
 
 class _Cells:

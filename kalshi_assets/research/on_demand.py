@@ -6,6 +6,7 @@ snapshot is the stage's own row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.distribution import DistributionConfig, build_distributions
 from kalshi_assets.core.horizons import SNAPSHOTS
-from kalshi_assets.core.tables import MOMENTS, QUANTILES
+from kalshi_assets.core.tables import MOMENTS, QUANTILES, TEXT
 from kalshi_assets.errors import UsageError
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshots import published
@@ -43,12 +44,12 @@ def distribution_at(
         A JSON-ready mapping: moments, quantiles, pmf, bands, quality, rungs; numbers are None where a gate failed.
 
     Raises:
-        UsageError: for an unknown event or snapshot, or a naive time.
+        UsageError: for an event that does not exist or was not known then, an unknown snapshot, or a naive time.
     """
     if as_of.tzinfo is None:
         raise UsageError(f"The time {as_of.isoformat()} has no time zone: add one, for example a trailing Z.")
     lake = published(lake, snapshot)
-    event = _find_event(lake, event_ticker)
+    event = _find_event(lake, event_ticker, as_of)
     dates, series = [event["event_date"]], [event["series_ticker"]]
     built = build_distributions(
         _of_event(lake.read("contract_specs", as_of=as_of, event_dates=dates, series=series, history=True), event),
@@ -90,8 +91,8 @@ def _rung(row: dict[str, Any]) -> dict[str, Any]:
     return {c: row[c] for c in wanted}
 
 
-def _find_event(lake: Lake, event_ticker: str) -> dict[str, Any]:
-    """The event's row. The log's file statistics say which partitions can hold it, so no other is read."""
+def _find_event(lake: Lake, event_ticker: str, as_of: datetime) -> dict[str, Any]:
+    """The event's row as known then. The log's file statistics say which partitions can hold it."""
     names = sorted({event_ticker, event_ticker.removeprefix("KX"), f"KX{event_ticker}"})
     files = lake.files("events")
     may_hold = [
@@ -99,15 +100,27 @@ def _find_event(lake: Lake, event_ticker: str) -> dict[str, Any]:
         for f in files
         if f.key_low is None or f.key_high is None or any(f.key_low <= name <= f.key_high for name in names)
     ]
-    events = lake.read("events", event_dates=may_hold)
-    found = events.filter(pc.is_in(events["event_ticker"], pa.array(names))).to_pylist()
-    exact = [e for e in found if e["event_ticker"] == event_ticker]
+    found = _named(lake.read("events", event_dates=may_hold, history=True), names)
     if not found:
         dates = len({f.partition[0] for f in files})
         held = f"the lake holds {dates} event dates" if dates else "the lake is empty: run `kalshi-assets run` first"
         raise UsageError(f"There is no event {event_ticker}: {held} (they are in the table events).")
-    event: dict[str, Any] = (exact or found)[0]
+    # Read again, because before a move an event stood under another date than the one it is filed under.
+    moved = lake.moved_events()
+    searched = may_hold if moved is None else [*may_hold, *moved.beside(may_hold)]
+    known = _named(lake.read("events", as_of=as_of, event_dates=searched), names)
+    exact = [e for e in known if e["event_ticker"] == event_ticker]
+    if not known:
+        raise UsageError(
+            f"The event {event_ticker} was not known at {as_of.isoformat()}: ask for a later time (--as-of)."
+        )
+    event: dict[str, Any] = (exact or known)[0]
     return event
+
+
+def _named(events: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = events.filter(pc.is_in(events["event_ticker"], pa.array(names, TEXT))).to_pylist()
+    return rows
 
 
 def _of_event(table: pa.Table, event: dict[str, Any]) -> pa.Table:

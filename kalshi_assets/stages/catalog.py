@@ -27,8 +27,9 @@ from kalshi_assets.stages.catalog_rows import coverage_row
 from kalshi_assets.stages.commit import Gate, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.listing import Catalog, EventListing
+from kalshi_assets.store.event_dates import version_number
 from kalshi_assets.store.lake import Lake, Scope
-from kalshi_assets.store.mappings import record_mapping, version_number
+from kalshi_assets.store.mappings import record_mapping
 
 STAGE = "market_catalog"
 _LISTING = "markets"

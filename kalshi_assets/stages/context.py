@@ -48,6 +48,8 @@ class StageContext:
         findings: what the exchange sent beyond its documentation so far.
         journal: keeps what was received until it is committed; None keeps nothing.
         strategy: what walk-forward and verdict evaluate.
+        traded_series: series whose distributions rest on trades.
+        references: brings the user's reference files into the lake, once a run, and says what is wrong with them.
         progress: where progress is reported.
         now: the clock.
     """
@@ -61,6 +63,8 @@ class StageContext:
     findings: Callable[[], Sequence[Finding]] = tuple
     journal: DownloadJournal | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    traded_series: Sequence[str] = ()
+    references: Callable[[], Sequence[str]] = tuple
     progress: Progress = silent
     now: Callable[[], datetime] = _utc_now
 

@@ -17,20 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.gate_results import GateResult
+from kalshi_assets.core.leak_verdicts import LEAK_GATES
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import GateError
 from kalshi_assets.store.lake import Lake
 
-# Raise it whenever a rule in core.gates changes: evidence from older rules is no evidence.
-RULES_VERSION = "2"
+# Raise it whenever a rule in core.gates or core.leak_verdicts changes: evidence from older rules is no evidence.
+RULES_VERSION = "3"
 
 OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "market_catalog": ("events", "contracts"),
     "contracts": ("contract_specs",),
     "quotes": ("quotes", "trades"),
-    "distributions": ("distributions", "distribution_rungs"),
+    "distributions": ("distributions", "distribution_rungs", "trade_distributions"),
     "feature_panel": ("feature_panel",),
-    "labels": ("labels",),
+    "labels": ("labels", "asset_responses"),
     "walk_forward_folds": ("folds", "predictions"),
     "promotion_verdict": ("verdicts",),
 }
@@ -38,8 +39,8 @@ GATES: Mapping[str, tuple[str, ...]] = {
     "market_catalog": ("schema_and_keys", "catalog_complete"),
     "contracts": ("schema_and_keys", "specs_resolved"),
     "quotes": ("schema_and_keys", "quotes_ordered", "tiers_agree"),
-    "distributions": ("schema_and_keys", "distribution_laws"),
-    "feature_panel": ("schema_and_keys", "order_of_times"),
+    "distributions": ("schema_and_keys", "distribution_laws", *LEAK_GATES),
+    "feature_panel": ("schema_and_keys", "order_of_times", *LEAK_GATES),
     "labels": ("schema_and_keys", "labels_learned_after_release"),
     "walk_forward_folds": ("schema_and_keys", "no_label_after_test"),
     "promotion_verdict": ("schema_and_keys",),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.distribution import DistributionConfig, build_distributions
+from kalshi_assets.core.bases import distributions_by_basis, traded_series
+from kalshi_assets.core.distribution import DistributionConfig
 from kalshi_assets.core.features import feature_panel
 from kalshi_assets.core.horizons import snapshot_grid
 from kalshi_assets.core.pnl import event_pnl
@@ -42,11 +43,14 @@ def pnl_under_other_tails(
     specs = lake.read("contract_specs", event_dates=history, history=True)
     quotes = lake.read("quotes", event_dates=history, history=True)
     snapshots = snapshot_grid(lake.read("events", event_dates=history), daily_grid=False)
+    traded = traded_series(lake.read("distributions", event_dates=history, columns=["series_ticker", "basis"]))
+    trades = lake.read("trades", event_dates=history, history=True)
     prints = lake.read("macro_observations", history=True)
     prices = lake.read("asset_prices", history=True)
     earned = {}
     for policy in config.tail_policies[1:]:
-        built = build_distributions(specs, quotes, snapshots, replace(DistributionConfig(), tail_policy=policy))
+        config_of = replace(DistributionConfig(), tail_policy=policy)
+        built = distributions_by_basis(specs, quotes, trades, snapshots, config_of, traded=traded)
         panel = feature_panel(built.distributions, quotes, prints, prices)
         tested = walk_forward(panel, record.labels, test_dates=history, config=config)
         rungs = built.rungs.filter(pc.equal(built.rungs["horizon"], config.horizon))

@@ -11,16 +11,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import codes, day_number, days, micros_of, times, vocabulary
-from kalshi_assets.core.tables import TableSpec
+from kalshi_assets.core.tables import DATE, TableSpec
 from kalshi_assets.errors import StoreError
 from kalshi_assets.store.conform import spec_of, stored_schema
+from kalshi_assets.store.event_dates import EventDates, filed_by_event
 from kalshi_assets.store.file_search import FileSearch, Found, Wanted
 from kalshi_assets.store.files import DataFile
 from kalshi_assets.store.lake import Lake
@@ -41,7 +43,8 @@ def lookup(lake: Lake, name: str, requests: pa.Table, *, columns: Sequence[str] 
         lake: the lake.
         name: a table whose order begins with a text, such as ``quotes``, which begins with ``ticker``.
         requests: one row a request, with that column, with ``as_of`` (time with zone), and, if wanted, with
-            ``event_date``, which leaves the rows of other dates out (where the table is partitioned by it).
+            ``event_date``, which leaves the rows of other dates out (where the table is partitioned by it). An
+            event that moved stands under the date that it had at ``as_of``, in requests and in answers.
         columns: stored columns wanted, in this order; all content columns by default.
 
     Returns:
@@ -56,11 +59,41 @@ def lookup(lake: Lake, name: str, requests: pa.Table, *, columns: Sequence[str] 
     for column in chosen:
         if column not in schema.names:
             raise StoreError(f"Table {name} has no column {column!r}; it has {', '.join(schema.names)}.")
+    moved = lake.moved_events() if filed_by_event(spec) else None
+    if moved is None:
+        return _find(lake, spec, requests, chosen)
+    return _find_as_dated(lake, spec, requests, chosen, moved)
+
+
+def _find_as_dated(
+    lake: Lake, spec: TableSpec, requests: pa.Table, columns: Sequence[str], moved: EventDates
+) -> pa.Table:
+    """The answers where events moved: each under the date that its event had at the request's own time."""
+    needed = list(dict.fromkeys([*columns, "event_ticker", "event_date"]))
+    answers = _find(lake, spec, requests, needed)
+    moments, place = times(requests["as_of"]), np.arange(requests.num_rows)
+    if "event_date" not in requests.column_names:
+        return moved.place(answers, moments).select(list(columns))
+    # Rows of an event that moved may be filed under another date than the one asked for.
+    again = np.flatnonzero(np.asarray(pc.is_in(requests["event_date"], pa.array(sorted(moved.ever), DATE)), bool))
+    undated = _find(lake, spec, requests.take(pa.array(again)).drop_columns(["event_date"]), needed)
+    theirs = np.flatnonzero(moved.moved(undated["event_ticker"]))
+    place[again[theirs]] = requests.num_rows + theirs
+    answers = moved.place(pa.concat_tables([answers, undated]).take(pa.array(place)), moments)
+    elsewhere = ~np.asarray(pc.fill_null(pc.equal(answers["event_date"], requests["event_date"].cast(DATE)), False))
+    return answers.take(pa.array(np.arange(requests.num_rows), mask=elsewhere)).select(list(columns))
+
+
+def _find(lake: Lake, spec: TableSpec, requests: pa.Table, chosen: Sequence[str]) -> pa.Table:
+    """The answers as rows are filed."""
+    schema = stored_schema(spec)
     asked = _asked(spec, requests)
-    files = sorted(lake.files(name), key=lambda f: (f.partition, f.path))
+    files = sorted(lake.files(spec.name), key=lambda f: (f.partition, f.path))
     tasks = [(f, about) for f in files if len(about := asked.about(spec, f))]
     several = np.bincount(np.concatenate([a for _, a in tasks] or [np.zeros(0, np.int64)]), minlength=1) > 1
-    search = FileSearch(spec, lake.filesystem, chosen)
+    # Within a file the folder's columns order nothing, and they are not in it.
+    inside = replace(spec, sort_by=tuple(c for c in spec.order if c not in spec.partition_by))
+    search = FileSearch(inside, lake.filesystem, chosen)
 
     def find(task: tuple[DataFile, _Ints]) -> Found:
         file, about = task

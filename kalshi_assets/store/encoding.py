@@ -140,6 +140,8 @@ def _properties(fields: Sequence[pa.Field], bounded: Sequence[str]) -> Mapping[s
         "use_dictionary": [f.name for f in fields if f.name not in differences],
         "column_encoding": differences,
         "write_statistics": list(bounded),
+        # So that a flipped bit which still decodes is found (``inspection``).
+        "write_page_checksum": True,
         # The columns' types are the log's to say; a dictionary of ours must not come back as one.
         "store_schema": False,
     }

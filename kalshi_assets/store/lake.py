@@ -7,13 +7,13 @@ mappings, ledgers and snapshots are modules of their own.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -26,6 +26,7 @@ from kalshi_assets.store.commits import commit_files, create_table
 from kalshi_assets.store.conform import spec_of, stored_schema
 from kalshi_assets.store.content_hashes import ContentHashes
 from kalshi_assets.store.drafts import Draft, stamp, write_draft
+from kalshi_assets.store.event_dates import MAPPING_COLUMNS, EventDates, event_dates_of, filed_by_event, read_as_dated
 from kalshi_assets.store.files import DataFile, Partition, in_scope, read_files
 from kalshi_assets.store.known_rows import Question, read_known
 from kalshi_assets.store.merging import changed_partitions, merge_rows
@@ -34,8 +35,6 @@ from kalshi_assets.store.versions import TableVersions
 _ATTEMPTS = 20
 _FIRST_WAIT_S = 0.01
 _LONGEST_WAIT_S = 0.5
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +57,15 @@ class Commit:
         version: its version after the write; None when it was never written.
         partitions: values of the partitions that were written anew (emptied ones among them).
         rows: rows in them now.
+        attempts: how often it was tried, this time included; each but the last was refused because
+            another writer's commit came first.
     """
 
     table: str
     version: int | None
     partitions: tuple[Partition, ...] = ()
     rows: int = 0
+    attempts: int = 1
 
     @property
     def changed(self) -> bool:
@@ -103,6 +105,7 @@ class Lake:
         self._now = now
         self._sleep = sleep
         self._hashes = ContentHashes()
+        self._moved: tuple[tuple[str, ...], EventDates | None] | None = None
         self._rng = rng or random.Random()  # noqa: S311 (jitter is no secret)
 
     def at(self, versions: Mapping[str, int]) -> Lake:
@@ -185,7 +188,8 @@ class Lake:
         Args:
             name: the table.
             as_of: rows with ``known_at <= as_of``; None reads all that is known by now.
-            event_dates: restrict to these event dates (ignored where the table is not partitioned by them).
+            event_dates: restrict to these event dates (ignored where the table is not partitioned by them); with
+                ``as_of``, to the events that stood under them then.
             series: restrict to these series, likewise.
             columns: the columns wanted, in this order; all by default.
             history: every version of a key, instead of the newest known one.
@@ -194,7 +198,8 @@ class Lake:
         Returns:
             Rows of the declared schema, ordered by ``spec.order``. In a versioned table one row a key:
             that of the newest ``known_at`` over all partitions, so an event that moved date is absent
-            from its old date. A table never written is empty.
+            from its old date. As of a time before the move it is under the old date, and ``event_date`` says so.
+            A table never written is empty.
 
         Raises:
             StoreError: a naive ``as_of``, an unknown table or column, a damaged log or file.
@@ -209,7 +214,24 @@ class Lake:
             if column not in schema.names:
                 raise StoreError(f"Table {name} has no column {column!r}; it has {', '.join(schema.names)}.")
         question = Question(wanted, as_of, event_dates, series, history)
-        return read_known(spec, self.filesystem, self._tables.state(name).files, question)
+        files = self._tables.state(name).files
+        moved = self.moved_events() if as_of is not None and filed_by_event(spec) else None
+        if moved is not None:
+            return read_as_dated(spec, self.filesystem, files, question, moved)
+        return read_known(spec, self.filesystem, files, question)
+
+    def moved_events(self) -> EventDates | None:
+        """The events that the mapping ever put under another date, and when; None where none moved.
+
+        Raises:
+            StoreError: a damaged log or file of the mapping, or a version that is not ``v`` and an integer.
+        """
+        files = self._tables.state("event_market_map").files
+        names = tuple(f.path for f in files)
+        if self._moved is None or self._moved[0] != names:
+            mappings = self.read("event_market_map", columns=MAPPING_COLUMNS, history=True)
+            self._moved = names, event_dates_of(mappings)
+        return self._moved[1]
 
     def event_dates(self, name: str, series: Sequence[str] | None = None) -> list[date]:
         """Event dates that have rows, ascending."""
@@ -301,10 +323,10 @@ class Lake:
 
         return self._retrying(spec.name, attempt)
 
-    def _retrying(self, name: str, attempt: Callable[[], _Result]) -> _Result:
+    def _retrying(self, name: str, attempt: Callable[[], Commit]) -> Commit:
         for i in range(_ATTEMPTS):
             try:
-                return attempt()
+                return dataclasses.replace(attempt(), attempts=i + 1)
             except CommitFailedError:
                 wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0**i)
                 self._sleep(wait * (0.5 + self._rng.random()))

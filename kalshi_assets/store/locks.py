@@ -42,8 +42,11 @@ def hold_home(home: Path) -> Iterator[None]:
             raise HomeInUse(
                 f"The home {home} is in use by process {holder}; wait until it ends, or choose another home."
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise StoreError(f"The home {home} cannot be locked: {error.strerror}. Give a disk with room.") from error
         yield
     finally:
         # Closing drops the lock. Removing the file would let a waiter lock a file that is gone.

@@ -9,7 +9,6 @@ open while ``effective_to`` is null. Versions count numerically: v2 before v10.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -22,26 +21,14 @@ import pyarrow.compute as pc
 from kalshi_assets.core.ordering import last_of_each, sort_rows
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import StoreError
+from kalshi_assets.store.event_dates import version_number
 from kalshi_assets.store.lake import Commit, Lake
 
 _TABLE = "event_market_map"
-_VERSION = re.compile(r"v([1-9][0-9]*)")
 
 # What a version says. Another source for the same release, or a title, is no new version.
 _FACTS = ("series_ticker", "event_date", "release_time", "period")
 _GIVEN = (*_FACTS, "event_ticker", "source", "ts", "known_at", "event_type")
-
-
-def version_number(version: str) -> int:
-    """The number of a version such as ``v12``.
-
-    Raises:
-        StoreError: anything that is not ``v`` and a positive integer.
-    """
-    match = _VERSION.fullmatch(version)
-    if match is None:
-        raise StoreError(f"{version!r} is no mapping version; versions are v1, v2, v3 and so on.")
-    return int(match.group(1))
 
 
 def next_version(versions: Iterable[str]) -> str:

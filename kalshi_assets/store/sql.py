@@ -20,7 +20,9 @@ import pyarrow.dataset as ds
 from kalshi_assets.core.tables import TABLES, TIME, TableSpec
 from kalshi_assets.errors import StoreError, UsageError
 from kalshi_assets.store.conform import spec_of, stored_schema
+from kalshi_assets.store.event_dates import EventDates, filed_by_event, read_as_dated
 from kalshi_assets.store.files import DataFile, dataset_of, split_by_rivalry
+from kalshi_assets.store.known_rows import Question
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshots import all_snapshots, published
 from kalshi_assets.store.statements import require_reading
@@ -186,25 +188,50 @@ def _mentioned(sql: str) -> list[tuple[str, bool]]:
 def _make_view(
     connection: duckdb.DuckDBPyConnection, lake: Lake, spec: TableSpec, as_of: datetime | None, *, history: bool
 ) -> None:
-    view = spec.name + ("_history" if history else "")
-    files = lake.files(spec.name)
-    if not spec.versioned or history:
+    view, files = spec.name + ("_history" if history else ""), lake.files(spec.name)
+    moved = lake.moved_events() if as_of is not None and filed_by_event(spec) else None
+    collapse = spec.versioned and not history
+    if moved is None and not collapse:
         connection.register(view, _scan(spec, lake, files, as_of))
         return
     # A key's versions lie in one file unless an event moved date. Where they do, the partition
     # columns join the window's key, which lets a filter on them prune files.
-    alone, shared = split_by_rivalry(files)
+    alone, shared = split_by_rivalry(files) if collapse else (files, [])
     parts = []
-    key, partition = ", ".join(spec.key), "".join(f"{c}, " for c in spec.partition_by)
-    newest_first = ", ".join(f"{c} DESC" for c in ("known_at", *spec.partition_by))
+    if moved is not None and as_of is not None:
+        alone, shared, apart = _without_moved(spec, moved, alone, shared)
+        question = Question(stored_schema(spec).names, as_of, history=history)
+        connection.register(f"{view}__moved", read_as_dated(spec, lake.filesystem, apart, question, moved))
+        parts.append(f"SELECT * FROM {view}__moved")  # noqa: S608 (names of our own tables)
+    key, partition = ", ".join(map(_quoted, spec.key)), "".join(f"{_quoted(c)}, " for c in spec.partition_by)
+    newest_first = ", ".join(f"{_quoted(c)} DESC" for c in ("known_at", *spec.partition_by))
     for suffix, group, window in (("alone", alone, partition + key), ("shared", shared, key)):
         if group or suffix == "alone":
             connection.register(f"{view}__{suffix}", _scan(spec, lake, group, as_of))
-            parts.append(
-                f"SELECT * FROM {view}__{suffix} "  # noqa: S608 (names of our own tables)
-                f"QUALIFY row_number() OVER (PARTITION BY {window} ORDER BY {newest_first}) = 1"
-            )
+            newest = f"QUALIFY row_number() OVER (PARTITION BY {window} ORDER BY {newest_first}) = 1"
+            parts.append(f"SELECT * FROM {view}__{suffix} {newest if collapse else ''}")  # noqa: S608 (ours too)
     connection.execute(f"CREATE VIEW {view} AS {' UNION ALL '.join(parts)}")
+
+
+def _quoted(column: str) -> str:
+    """A column whose name may be a word of SQL too."""
+    return f'"{column}"'
+
+
+def _without_moved(
+    spec: TableSpec, moved: EventDates, alone: list[DataFile], shared: list[DataFile]
+) -> tuple[list[DataFile], list[DataFile], list[DataFile]]:
+    """Both groups without the files that may hold rows of events that moved, and those files.
+
+    A lazy scan says of a file's rows what its folder says; rows that stood elsewhere are read instead.
+    """
+    position, ever = spec.partition_by.index("event_date"), moved.ever
+    apart = [f for f in alone if f.partition[position] in ever]
+    alone = [f for f in alone if f.partition[position] not in ever]
+    # The newest row of a key is sought in all shared files together.
+    if any(f.partition[position] in ever for f in shared):
+        shared, apart = [], [*apart, *shared]
+    return alone, shared, apart
 
 
 def _scan(spec: TableSpec, lake: Lake, files: list[DataFile], as_of: datetime | None) -> ds.Dataset | pa.Table:

@@ -9,6 +9,7 @@ a bucket there is no such lock; there Dagster's limit of one writing run holds t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from deltalake.exceptions import DeltaError
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import HomeInUse, StoreError
 from kalshi_assets.store.commits import restore_version
+from kalshi_assets.store.disk import disk_full, is_full
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshots import newest_snapshot, record_snapshot
 
@@ -96,6 +98,28 @@ def transaction(
         _write(handle, folder, None)
 
 
+@contextmanager
+def exclusive(
+    lake: Lake,
+    *,
+    patience_s: float = _PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
+    """Keep transactions out of a lake in a folder while its logs are mended, on which none could begin.
+
+    Raises:
+        HomeInUse: a transaction is at work for longer than ``patience_s``.
+        StoreError: the lock file cannot be used.
+    """
+    folder = lake.tables.folder
+    if folder is None:
+        yield
+        return
+    with _held(folder, patience_s, sleep, monotonic):
+        yield
+
+
 def _begin(lake: Lake, run_id: str) -> _Beginning:
     newest = newest_snapshot(lake)
     if newest is None:
@@ -165,7 +189,10 @@ def _write(handle: int, folder: Path, beginning: _Beginning | None) -> None:
     try:
         os.ftruncate(handle, 0)
         if beginning is not None:
-            os.pwrite(handle, json.dumps(asdict(beginning)).encode(), 0)
+            note = json.dumps(asdict(beginning)).encode()
+            if os.pwrite(handle, note, 0) < len(note):
+                # A torn note says nothing, and then what a killed holder had committed would stay.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise _unusable(folder, error) from error
 
@@ -180,6 +207,8 @@ def _busy(folder: Path, handle: int, patience_s: float) -> HomeInUse:
 
 
 def _unusable(folder: Path, error: OSError) -> StoreError:
+    if is_full(error, folder):
+        return disk_full(folder)
     return StoreError(
         f"The lock of the lake {folder / LOCK_NAME} cannot be used: {error.strerror or error}. "
         "Give a folder that can be written, on a disk with room."

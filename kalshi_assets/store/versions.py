@@ -6,8 +6,9 @@ Reading rows and committing them belong to ``lake``.
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import KalshiAssetsError, StoreError
 from kalshi_assets.store.conform import stored_schema
+from kalshi_assets.store.disk import disk_full, is_full
 from kalshi_assets.store.files import DataFile, list_files
 from kalshi_assets.store.object_failures import object_failure
 from kalshi_assets.store.object_files import ObjectFiles
@@ -63,6 +65,34 @@ def log_entries(folder: Path) -> frozenset[tuple[str, int, int]]:
             return frozenset((e.name, (s := e.stat()).st_size, s.st_mtime_ns) for e in entries)
     except FileNotFoundError:
         return frozenset()
+
+
+_NUMBERED = re.compile(r"(\d{20})(\.json|\.checkpoint.*\.parquet)")
+
+
+def refuse_emptied(name: str, entries: Collection[tuple[str, int, int]], version: int | None) -> None:
+    """Refuse a log in a folder with an entry of no bytes, which delta-rs takes for one that changed nothing.
+
+    Args:
+        name: the table's folder.
+        entries: as ``log_entries`` gives them.
+        version: the version to be opened; None for the newest.
+
+    Raises:
+        StoreError: such an entry is part of the version, and no checkpoint makes up for it.
+    """
+    empty = {n for n, size, _ in entries if not size}
+    if not empty:
+        return
+    found = [(int(m.group(1)), n) for n, _, _ in entries if (m := _NUMBERED.fullmatch(n))]
+    upto = [(v, n) for v, n in found if version is None or v <= version]
+    summed = max((v for v, n in upto if not n.endswith(".json") and n not in empty), default=-1)
+    lost = [n for v, n in sorted(upto) if n.endswith(".json") and n in empty and v > summed]
+    if lost:
+        raise StoreError(
+            f"The log entry {name}/_delta_log/{lost[0]} of table {name} is empty, and what it changed is lost; "
+            "restore it from a copy (`kalshi-assets doctor` says more)."
+        )
 
 
 class TableVersions:
@@ -151,6 +181,8 @@ class TableVersions:
         held: dict[str, _Held] = self._held.__dict__.setdefault("tables", {})
         # What lies in a folder is looked at each time, so that damage to a log held open is not overlooked.
         now = None if self._local is None else log_entries(self._local / name / "_delta_log")
+        if now is not None:
+            refuse_emptied(name, now, None if self._versions is None else self._versions[name])
         before = held.pop(name, None)
         try:
             if before is not None and now is not None and not before.entries <= now:
@@ -209,6 +241,8 @@ class TableVersions:
         failure = None if self._local is not None else object_failure(error, self._root)
         if failure is not None:
             return failure
+        if self._local is not None and is_full(error, self._local):
+            return disk_full(self._local)
         first = str(error).split("\n", 1)[0].rstrip(".")
         return StoreError(
             f"Table {name} cannot be used; its log {name}/_delta_log or its storage failed: {first}. "

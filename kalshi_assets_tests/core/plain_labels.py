@@ -13,13 +13,33 @@ Row = dict[str, Any]
 
 
 def label_rows(
-    events: list[Row], macro: list[Row], contracts: list[Row], snapshots: list[Row], specs: list[Row]
+    events: list[Row],
+    macro: list[Row],
+    contracts: list[Row],
+    snapshots: list[Row],
+    specs: list[Row],
+    consensus: list[Row] | None = None,
 ) -> list[Row]:
     """The labels as rows in no particular order, columns of the event itself left out save ticker."""
     out: list[Row] = []
     for event in _newest(events, "event_ticker").values():
-        out += _event_labels(event, macro, contracts, snapshots, specs)
+        expected = _consensus(event, consensus or [])
+        for row in _event_labels(event, macro, contracts, snapshots, specs):
+            printed = row.get("first_print")
+            row["consensus"] = expected
+            row["surprise_consensus"] = None if printed is None or expected is None else printed - expected
+            out.append(row)
     return out
+
+
+def _consensus(event: Row, consensus: list[Row]) -> float | None:
+    release = event["release_time"]
+    mine = [
+        c for c in consensus
+        if c["series_ticker"] == event["series_ticker"] and c["period"] == event["period"] is not None
+        and timedelta(0) < release - c["known_at"] <= timedelta(days=60)
+    ]  # fmt: skip
+    return max(mine, key=lambda c: c["known_at"])["consensus"] if mine else None
 
 
 def _newest(rows: list[Row], key: str) -> dict[str, Row]:
@@ -104,7 +124,7 @@ def _implied(event: Row, snapshots: list[Row]) -> Row:
 
 
 def _settlement(event: Row, contracts: list[Row], specs: list[Row]) -> Row | None:
-    """Try every lattice point from -60 to 160 against every outcome; the ends of that range stand for open."""
+    """Try every lattice point round the bounds against every outcome; the ends of that range stand for open."""
     mine = [c for c in _newest(contracts, "ticker").values() if c["event_ticker"] == event["event_ticker"]]
     by_ticker = _newest(specs, "ticker")
     resolved = [(c, by_ticker[c["ticker"]]) for c in mine if c["result"] in ("yes", "no") and c["ticker"] in by_ticker]
@@ -117,11 +137,15 @@ def _settlement(event: Row, contracts: list[Row], specs: list[Row]) -> Row | Non
                 return False
         return True
 
-    points = [i for i in range(-60, 161) if fits(i)]
-    if not resolved or not points:
+    bounds = [b for _, s in resolved for b in (s["lo_index"], s["hi_index"]) if b is not None]
+    if not bounds:
         return None
-    lo = None if points[0] == -60 else round(points[0] * resolved[0][1]["tick"], 9)
-    hi = None if points[-1] == 160 else round(points[-1] * resolved[0][1]["tick"], 9)
+    lowest, highest = min(bounds) - 2, max(bounds) + 2
+    points = [i for i in range(lowest, highest + 1) if fits(i)]
+    if not points:
+        return None
+    lo = None if points[0] == lowest else round(points[0] * resolved[0][1]["tick"], 9)
+    hi = None if points[-1] == highest else round(points[-1] * resolved[0][1]["tick"], 9)
     if lo is None and hi is None:
         return None
     times = [c["settlement_time"] for c, _ in resolved]

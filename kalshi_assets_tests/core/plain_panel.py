@@ -9,12 +9,20 @@ from typing import Any
 from kalshi_assets.core.features import JoinAges
 from kalshi_assets.core.series import SERIES_FACTS, SeriesFacts, facts_for
 from kalshi_assets.core.tables import FEATURE_BASE
+from kalshi_assets_tests.core.plain_references import PlainReferences, reference_cells
 
 Row = dict[str, Any]
 
 
-def panel_rows(distributions: list[Row], macro: list[Row], prices: list[Row], ages: JoinAges) -> dict[Any, Row]:
+def panel_rows(
+    distributions: list[Row],
+    macro: list[Row],
+    prices: list[Row],
+    ages: JoinAges,
+    references: PlainReferences | None = None,
+) -> dict[Any, Row]:
     """Every column save the microstructure, by (event, horizon)."""
+    given = references or PlainReferences()
     named = [dict(d) for d in distributions if d["horizon"] != "daily"]
     for d in named:
         inputs = d["inputs_known_at"]
@@ -25,7 +33,12 @@ def panel_rows(distributions: list[Row], macro: list[Row], prices: list[Row], ag
     for d in named:
         if d["fresh"]:
             siblings = [e for e in named if e["event_ticker"] == d["event_ticker"]]
-            out[d["event_ticker"], d["horizon"]] = _row(d, siblings, macro, prices, ages)
+            row = _row(d, siblings, macro, prices, ages)
+            daily = [e for e in distributions if e["horizon"] == "daily" and e["event_ticker"] == d["event_ticker"]]
+            cells, known = reference_cells(d, row, daily, macro, prices, given, ages.references)
+            row |= cells
+            row["inputs_known_at"] = max([row["inputs_known_at"], *known])
+            out[d["event_ticker"], d["horizon"]] = row
     return out
 
 

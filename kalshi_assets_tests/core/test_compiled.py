@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+from numba.core.errors import TypingError
+
+from kalshi_assets.core.compiled import in_place
+
 LOW = """
 from kalshi_assets.core.compiled import compiled
 
@@ -59,3 +65,20 @@ def test_a_cache_that_cannot_be_read_is_renewed(tmp_path: Path) -> None:
     for index in (tmp_path / "__pycache__").glob("*.nbi"):
         index.write_bytes(index.read_bytes()[:-10])
     assert run(tmp_path) == 41
+
+
+def test_a_kernel_in_place_may_not_make_an_array() -> None:
+    @in_place
+    def doubled(values, out):  # type: ignore[no-untyped-def]
+        for i in range(values.size):
+            out[i] = 2.0 * values[i]
+
+    @in_place
+    def made(values):  # type: ignore[no-untyped-def]
+        return np.zeros(values.size)
+
+    out = np.empty(3)
+    doubled(np.arange(3.0), out)
+    assert out.tolist() == [0.0, 2.0, 4.0]
+    with pytest.raises(TypingError):
+        made(out)

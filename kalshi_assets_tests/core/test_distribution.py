@@ -444,14 +444,36 @@ def test_a_normal_two_cent_market_in_the_tails_is_not_gated() -> None:
     assert found["hard_gate_failed"] is False
 
 
-def test_a_wide_quote_only_bounds() -> None:
-    prices = [*CPI_QUOTES[:3], (0.20, 0.80), *CPI_QUOTES[4:]]
+@pytest.mark.parametrize(
+    ("quote", "repaired", "band"),
+    [
+        # Both sides say more than the neighbours do: the mid counts, weakly, and nothing pulls against it here.
+        ((0.20, 0.80), 0.50, (0.20, 0.80)),
+        # The bid is below the next rung's: a constraint that does not bind, and the curve is straight across it.
+        ((0.10, 0.80), (0.905 + 0.17) / 2, (0.16, 0.80)),
+        ((0.20, 0.95), (0.905 + 0.17) / 2, (0.20, 0.92)),
+    ],
+)
+def test_a_wide_quote(quote: tuple[float, float], repaired: float, band: tuple[float, float]) -> None:
+    prices = [*CPI_QUOTES[:3], quote, *CPI_QUOTES[4:]]
     rows = thresholds(CPI_STRIKES)
     rung = build(rows, quoted(rows, prices)).rungs.to_pylist()[3]
     assert rung["mid_prob"] is None
     assert rung["weight"] == 0.0
-    assert rung["repaired_prob"] == pytest.approx((0.905 + 0.17) / 2)
-    assert (rung["band_low_prob"], rung["band_high_prob"]) == pytest.approx((0.20, 0.80))
+    assert rung["repaired_prob"] == pytest.approx(repaired)
+    assert (rung["band_low_prob"], rung["band_high_prob"]) == pytest.approx(band)
+
+
+@pytest.mark.parametrize(("half", "gated", "flagged"), [(0.05, False, False), (0.07, False, True), (0.14, True, True)])
+def test_wide_spreads_are_flagged_above_ten_cents_and_gated_above_twenty_five(
+    half: float, gated: bool, flagged: bool
+) -> None:
+    mids = (0.85, 0.72, 0.55, 0.42, 0.28, 0.15)
+    rows = thresholds(CPI_STRIKES)
+    built = build(rows, quoted(rows, [(round(m - half, 2), round(m + half, 2)) for m in mids]))
+    found = built.distributions.to_pylist()[0]
+    assert found["hard_gate_failed"] is gated
+    assert ("wide_spread" in found["quality_flags"]) is flagged
 
 
 def test_mostly_wide_quotes_withhold_the_moments_and_keep_the_evidence() -> None:
@@ -539,3 +561,18 @@ def test_the_key_order_of_the_output_does_not_depend_on_the_snapshots_order() ->
     rows = thresholds(CPI_STRIKES)
     built = build(rows, quoted(rows, CPI_QUOTES), times=[AS_OF, AS_OF - timedelta(hours=1)])
     assert pc.all(pc.equal(built.distributions["horizon"], pa.array(["h000", "h001"]))).as_py()
+
+
+@pytest.mark.parametrize("chosen", ["step", "hazard", "truncate"])
+def test_the_standing_sensitivity_is_what_each_policy_gives(chosen: str) -> None:
+    found = cpi_ladder(config=replace(CONFIG, tail_policy=chosen))
+    for policy in ("step", "hazard", "truncate"):
+        other = cpi_ladder(config=replace(CONFIG, tail_policy=policy))
+        assert found[f"mean_{policy}"] == pytest.approx(other["mean"], abs=1e-12)
+        assert found[f"std_{policy}"] == pytest.approx(other["std"], abs=1e-12)
+
+
+def test_a_gated_snapshot_has_no_sensitivity() -> None:
+    found = cpi_ladder([(0.10, 0.90)] * 6)
+    assert found["hard_gate_failed"]
+    assert found["mean_step"] is found["std_truncate"] is None

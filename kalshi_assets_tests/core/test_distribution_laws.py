@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kalshi_assets.core.distribution import DistributionConfig, DistributionTables, build_distributions
 from kalshi_assets.core.snapshot_numbers import WITHHELD
+from kalshi_assets.core.tables import QUANTILE_BANDS, QUANTILES
 from kalshi_assets_tests.core.ladder_rows import (
     AS_OF,
     LISTED,
@@ -60,7 +61,8 @@ policies = st.sampled_from(["step", "hazard", "truncate"])
 
 def assert_no_number_without_its_flag(built: DistributionTables) -> None:
     for found in built.distributions.to_pylist():
-        numbers = [found[name] for name in WITHHELD if not name.startswith(("mean_", "median_", "kurtosis"))]
+        unsure = ("mean_low", "mean_high", "median_low", "median_high", "kurtosis", *QUANTILE_BANDS)
+        numbers = [found[name] for name in WITHHELD if name not in unsure]
         if found["hard_gate_failed"]:
             assert found["gate_reason"]
             assert found["quality_low"]
@@ -76,8 +78,9 @@ def assert_no_number_without_its_flag(built: DistributionTables) -> None:
         assert found["violations_post"] == 0
         if found["executable_arbitrage"]:
             assert "executable_arbitrage" in found["quality_flags"]
-            assert found["mean_low"] is None
+            assert all(found[name] is None for name in unsure if name != "kurtosis")
         else:
+            assert all(found[f"{q}_low"] <= found[q] <= found[f"{q}_high"] for q in QUANTILES if q != "q50")
             assert found["mean_low"] <= found["mean"] <= found["mean_high"]
             assert found["median_low"] <= found["median"] <= found["median_high"]
         assert found["quality_low"] == bool(found["quality_flags"])

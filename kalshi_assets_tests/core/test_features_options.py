@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kalshi_assets.core.disagreement import disagreement, z_score
+from kalshi_assets.core.columns import MISSING_TIME
+from kalshi_assets.core.disagreement import disagreement, history_known_at, z_scores_before
 from kalshi_assets.core.options import OptionFactors, entropy_proxy, option_factors, option_gaps, tail_proxy
 from kalshi_assets.errors import DomainError
 
@@ -79,24 +80,54 @@ def test_option_gaps_by_hand() -> None:
     assert got.uncertainty_gap[0] == pytest.approx(0.04 - 0.04 * 30 / 365)
 
 
+def scores(values: list[float], at: list[int], history: list[float]) -> Any:
+    """One group; the history is an hour apart from hour 0, ``at`` in hours."""
+    n = len(history)
+    return z_scores_before(
+        np.array(values), np.zeros(len(values), np.int64), np.array(at, np.int64), np.array([0, n]),
+        np.arange(n, dtype=np.int64), np.array(history, float),
+    )  # fmt: skip
+
+
 def test_disagreement_by_hand() -> None:
-    history = np.arange(12.0)
     got = disagreement(
         np.array([1.0, 1.0]), np.array([0.6, NAN]), np.array([0.09, -1.0]), np.array([0.2, 0.0]), np.array([0.0, 0.0]),
-        history, history[:10],
+        np.array([-1.5, 0.0]), np.array([NAN, 2.0]),
     )  # fmt: skip
     assert got.entropy_gap[0] == pytest.approx(1.0 - entropy_of_iv(0.2))
-    assert got.entropy_gap_z[0] == pytest.approx((1.0 - 5.5) / math.sqrt(13.0))
+    np.testing.assert_array_equal(got.entropy_gap_z, [-1.5, 0.0])
     np.testing.assert_allclose(got.tail_gap, [0.1, NAN])
     np.testing.assert_array_equal(got.skew_tail_gap, got.tail_gap)
-    assert np.isnan(got.tail_gap_z).all(), "ten values are not more than ten"
+    np.testing.assert_array_equal(got.tail_gap_z, [NAN, 2.0])
     np.testing.assert_allclose(got.iv_vol_gap, [0.2 - 0.3, NAN])
     assert np.isnan(got.entropy_gap[1]), "a volatility of zero is none"
 
 
+def test_z_score_by_hand_and_only_of_what_came_before() -> None:
+    history = [float(i) for i in range(12)] + [1000.0]
+    got = scores([1.0, 1.0, 1.0, NAN], [12, 11, 10, 12], history)
+    assert got[0] == pytest.approx((1.0 - 5.5) / math.sqrt(13.0)), "the value at the snapshot's own time is not before"
+    assert got[1] == pytest.approx((1.0 - 5.0) / math.sqrt(11.0)), "eleven values are more than ten"
+    assert np.isnan(got[2]), "ten are not"
+    assert np.isnan(got[3])
+
+
 def test_z_score_needs_spread_and_ignores_gaps_in_the_history() -> None:
-    assert np.isnan(z_score(np.array([1.0]), np.ones(20))).all()
-    assert z_score(np.array([1.0]), np.r_[np.arange(12.0), NAN])[0] == z_score(np.array([1.0]), np.arange(12.0))[0]
+    assert np.isnan(scores([1.0], [20], [1.0] * 20)).all()
+    assert scores([1.0], [13], [*range(12), NAN])[0] == scores([1.0], [12], [*range(12)])[0]
+
+
+def test_z_scores_keep_to_their_group() -> None:
+    history = np.r_[np.arange(12.0), 50.0 + np.arange(12.0)]
+    got = z_scores_before(
+        np.array([1.0, 51.0]), np.array([0, 1]), np.array([12, 12]), np.array([0, 12, 24]), np.tile(np.arange(12), 2),
+        history,
+    )  # fmt: skip
+    assert got[0] == got[1] == pytest.approx((1.0 - 5.5) / math.sqrt(13.0))
+    known = history_known_at(
+        np.array([0, 1, 1]), np.array([2, 12, 0]), np.array([0, 12, 24]), np.tile(np.arange(12), 2), np.arange(24)
+    )  # fmt: skip
+    assert known.tolist() == [1, 23, MISSING_TIME]
 
 
 def test_proxies_of_the_missing_are_missing() -> None:

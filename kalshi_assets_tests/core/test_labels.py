@@ -338,3 +338,27 @@ def test_a_label_known_at_a_time_needs_nothing_learned_later(world: tuple[Rows, 
         return [{k: r[k] for k in keep} for r in rows_of if r["first_print"] is not None and r["known_at"] <= cut]
 
     assert printed(full.to_pylist()) == printed(early.to_pylist())
+
+
+def test_surprise_against_the_newest_consensus_known_before_the_release() -> None:
+    def said(value: float, known_at: datetime, **more: Any) -> dict[str, Any]:
+        row = {"series_ticker": "KXCPIYOY", "period": date(2024, 6, 1), "consensus": value}
+        return row | {"ts": known_at, "known_at": known_at} | more
+
+    given = [
+        said(3.1, RELEASE - 9 * DAY), said(3.0, RELEASE - 2 * DAY), said(9.9, RELEASE),
+        said(7.7, RELEASE - DAY, period=date(2024, 7, 1)), said(8.8, RELEASE - DAY, series_ticker="KXU3"),
+    ]  # fmt: skip
+    macro = [print_row(3.3, RELEASE), print_row(3.4, RELEASE + DAY)]
+
+    def made(consensus: Rows) -> Rows:
+        tables = (table(n, r) for n, r in (
+            ("events", [event_row()]), ("macro_observations", macro), ("contracts", []), ("distributions", []),
+            ("contract_specs", []),
+        ))  # fmt: skip
+        return list(label_table(*tables, consensus=table("consensus", consensus)).to_pylist())
+
+    for row in made(given):
+        assert (row["consensus"], row["surprise_consensus"]) == (3.0, pytest.approx(0.3))
+    assert {r["consensus"] for r in made(given[2:])} == {None}
+    assert {r["surprise_consensus"] for r in made([said(3.0, RELEASE - 61 * DAY)])} == {None}

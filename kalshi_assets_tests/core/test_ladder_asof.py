@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.asof import BAD_PRICE, NO_PRICE, QuoteIndex, index_quotes, last_known, micro_prices
+from kalshi_assets.core.asof import BAD_PRICE, NO_PRICE, QuoteIndex, index_quotes, last_known
 from kalshi_assets.errors import DomainError
 from kalshi_assets_tests.core.ladder_rows import AS_OF, quote, quotes_table
 
@@ -85,23 +85,48 @@ def test_rows_that_arrive_together_share_one_window_whatever_their_order() -> No
         assert index([rows[i] for i in order]).rows["volume"].tolist() == [1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("prices", "empty", "expected"),
-    [
-        ([0.01, 0.5, None, 0.0, 1.0, -0.1, 1.5], 0, [10_000, 500_000, NO_PRICE, NO_PRICE, *[BAD_PRICE] * 3]),
-        ([0.99, None, 1.0, 0.0, 2.0], 1_000_000, [990_000, NO_PRICE, NO_PRICE, BAD_PRICE, BAD_PRICE]),
-    ],
-)
-def test_prices_as_integers(prices: list[float | None], empty: int, expected: list[int]) -> None:
-    assert micro_prices(pa.chunked_array([prices], pa.float64()), empty).tolist() == expected
-    exact = [None if p is None else Decimal(repr(p)) for p in prices]
-    decimals = pa.chunked_array([pa.array(exact[:2], pa.decimal128(7, 6)), pa.array(exact[2:], pa.decimal128(7, 6))])
-    assert micro_prices(decimals, empty).tolist() == expected
-    assert micro_prices(decimals.slice(1), empty).tolist() == expected[1:]
+def side(found: QuoteIndex, name: str) -> list[int]:
+    return [int(price) for price in found.rows[name]]
 
 
-def test_nan_is_no_price() -> None:
-    assert micro_prices(pa.chunked_array([[float("nan"), 0.5]]), 0).tolist() == [NO_PRICE, 500_000]
+def priced(bids: pa.ChunkedArray, asks: pa.ChunkedArray) -> QuoteIndex:
+    table = quotes_table([quote("A", None, None, at=minute(k)) for k in range(len(bids))])
+    for name, column in (("yes_bid_close_usd", bids), ("yes_ask_close_usd", asks)):
+        table = table.set_column(table.column_names.index(name), name, column)
+    return index_quotes(table, pa.array(["A"]))
+
+
+BIDS = [0.01, 0.5, None, 0.0, 1.0, -0.1, 1.5]
+ASKS = [0.99, None, 1.0, 0.0, 2.0, 0.5, 0.000001]
+BID_UNITS = [10_000, 500_000, NO_PRICE, NO_PRICE, *[BAD_PRICE] * 3]
+ASK_UNITS = [990_000, NO_PRICE, NO_PRICE, BAD_PRICE, BAD_PRICE, 500_000, 1]
+
+
+def test_floats_become_integers() -> None:
+    found = priced(pa.chunked_array([BIDS], pa.float64()), pa.chunked_array([ASKS], pa.float64()))
+    assert (side(found, "bid"), side(found, "ask")) == (BID_UNITS, ASK_UNITS)
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(7, 6), pa.decimal128(20, 8)], ids=str)
+@pytest.mark.parametrize("cut", [0, 2, 5])
+def test_decimals_become_integers_wherever_they_lie(kind: pa.DataType, cut: int) -> None:
+    def column(prices: list[float | None]) -> pa.ChunkedArray:
+        exact = [None if p is None else Decimal(f"{p:.6f}") for p in prices]
+        padded = pa.array([Decimal("0.3"), *exact], kind)
+        return pa.chunked_array([padded[1 : 1 + cut], padded[1 + cut :]])
+
+    found = priced(column(BIDS), column(ASKS))
+    assert (side(found, "bid"), side(found, "ask")) == (BID_UNITS, ASK_UNITS)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300, -1e300])
+def test_what_is_no_number_is_no_price_and_no_count(wrong: float) -> None:
+    rows = [quote("A", wrong, wrong, volume=wrong, open_interest=wrong), quote("A", 0.5, 0.6, at=minute(0))]
+    found = index(rows)
+    assert (side(found, "bid"), side(found, "ask")) == ([NO_PRICE, 500_000], [NO_PRICE, 600_000])
+    assert np.isnan(found.rows["volume"][0])
+    assert np.isnan(found.rows["open_interest"][0])
+    assert found.rows["volume"][1] == 10.0
 
 
 def test_a_missing_column_is_named() -> None:
@@ -147,3 +172,30 @@ def test_how_a_table_is_chunked_is_no_information() -> None:
         assert chunked.rows[name].tolist() == whole.rows[name].tolist()
     for found in (whole, chunked):
         assert found.feed_reports_changes[found.rows["feed"]].tolist() == [False, True, True, False]
+
+
+traded = st.tuples(
+    st.sampled_from("AB"), st.integers(0, 40), st.sampled_from([0, 3]), st.sampled_from([60, 3600]),
+    st.one_of(st.none(), st.integers(0, 5)),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(traded, max_size=25), st.booleans())
+def test_volume_against_a_plain_sum(rows: list[tuple[str, int, int, int, int | None]], one_feed: bool) -> None:
+    rows = [(t, hour, late, 60 if one_feed else period, v) for t, hour, late, period, v in rows]
+    table = [
+        quote(t, 0.1, 0.2, at=minute(60 * hour), known_at=minute(60 * (hour + late)), period_s=p, volume=v)
+        for t, hour, late, p, v in rows
+    ]
+    found = index(table)
+    for contract, name in enumerate("AB"):
+        known = sorted((r for r in rows if r[0] == name), key=lambda r: r[1] + r[2])
+        volumes = found.rows["volume"][found.offsets[contract] : found.offsets[contract + 1]]
+        for row, volume in zip(known, volumes, strict=True):
+            if row[4] is None:
+                assert np.isnan(volume)
+                continue
+            at = row[1] + row[2]
+            window = [r[4] for r in known if r[3] == row[3] and at - 24 < r[1] + r[2] <= at and r[4] is not None]
+            assert volume == sum(window)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.repair import bounded_isotonic, repair_survival, survival_envelope
+from kalshi_assets.core.repair import add_wide_targets, bounded_isotonic, repair_survival, survival_envelope
 from kalshi_assets_tests.core.ladder_oracles import Floats, isotonic_in_bounds, unbounded_decreasing
 
 ONE = 1_000_000
@@ -99,6 +99,20 @@ def test_it_is_the_projection_onto_monotone_curves_inside_the_quotes(
     assert np.all(found <= ask + 1e-12)
     oracle = isotonic_in_bounds(target, weight, bid, ask)
     assert found == pytest.approx(oracle, abs=1e-8)
+
+
+@settings(deadline=None)
+@given(ladders)
+def test_a_wide_quote_counts_where_both_its_sides_say_more_than_the_others(quotes: list[tuple[int, int]]) -> None:
+    bid, ask = np.array(quotes, np.int64).T
+    n = bid.size
+    weight = np.where(ask - bid <= 100_000, 7.0, 0.0)
+    found = weight.copy()
+    add_wide_targets(bid, ask, n, (bid + ask) / 2e6, found)
+    for k in range(n):
+        says_more = all(ask[k] < a for a in [*ask[:k], ONE]) and all(bid[k] > b for b in [*bid[k + 1 :], 0])
+        expected = 1e6 / (ask[k] - bid[k]) if weight[k] == 0.0 and says_more else weight[k]
+        assert found[k] == pytest.approx(expected)
 
 
 def repaired(cuts: list[int], quotes: list[tuple[int, int]], max_spread: int = 100_000) -> tuple[Floats, bool]:

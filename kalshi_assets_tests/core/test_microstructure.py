@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from kalshi_assets.core.columns import MISSING_TIME, micros_of
 from kalshi_assets.core.microstructure import Microstructure, microstructure
 from kalshi_assets_tests.core.event_rows import RELEASE, empty, quote_row, table
+from kalshi_assets_tests.core.plain_microstructure import NAMES, plain_microstructure
 
 EVENT = "KXCPIYOY-24JUN"
 T0 = RELEASE - timedelta(hours=1)
-FIELDS = (
-    "update_freq", "staleness_median", "staleness_p95", "spread_median", "spread_vol", "tail_liquidity",
-    "active_fraction", "inputs_known_at",
-)  # fmt: skip
+FIELDS = (*NAMES, "inputs_known_at")
 
 
 def ago(**span: float) -> datetime:
@@ -102,36 +100,6 @@ def test_no_snapshots() -> None:
     assert got.update_freq.size == 0
 
 
-def plain(rows: list[dict[str, Any]], event: str, as_of: datetime) -> dict[str, float]:
-    """The same in plain Python over rows."""
-    seen = [r for r in rows if r["event_ticker"] == event and r["known_at"] <= as_of]
-    if not seen:
-        return dict.fromkeys(FIELDS[:-1], math.nan)
-    hours = max(4.0, 4 * min(r["period_s"] for r in seen) / 3600)
-    window = [r for r in seen if r["known_at"] >= as_of - timedelta(hours=hours)]
-    updates: dict[Any, list[dict[str, Any]]] = {}
-    for r in window:
-        updates.setdefault((r["ticker"], r["known_at"]), []).append(r)
-    spreads = []
-    for group in updates.values():
-        finest = min(group, key=lambda r: r["period_s"])
-        if finest["yes_bid_close_usd"] is not None and finest["yes_ask_close_usd"] is not None:
-            spreads.append(float(finest["yes_ask_close_usd"] - finest["yes_bid_close_usd"]))
-    contracts = {r["ticker"] for r in seen}
-    ages = [(as_of - max(r["known_at"] for r in seen if r["ticker"] == c)).total_seconds() for c in contracts]
-    active = len({r["ticker"] for r in window if r["volume_contracts"]}) / len(contracts)
-    frequency = len(updates) / hours
-    return {
-        "update_freq": frequency,
-        "staleness_median": float(np.median(ages)),
-        "staleness_p95": float(np.percentile(ages, 95)),
-        "spread_median": float(np.median(spreads)) if spreads else math.nan,
-        "spread_vol": float(np.std(spreads)) if spreads else math.nan,
-        "active_fraction": active,
-        "tail_liquidity": min(1.0, max(0.0, math.tanh(frequency / 10) * active)),
-    }
-
-
 quotes_strategy = st.lists(
     st.tuples(
         st.sampled_from(["KXCPIYOY-24JUN", "KXU3-24JUN"]), st.sampled_from("ABC"), st.integers(-30, 720),
@@ -150,7 +118,7 @@ def test_agrees_with_plain_python_and_ignores_the_future(rows: list[Any], shuffl
     events, as_of = pa.array([e for e, _ in snapshots]), np.array([micros_of(t) for _, t in snapshots])
     got = microstructure(table("quotes", quotes), events, as_of)
     for i, (event, moment) in enumerate(snapshots):
-        for field, want in plain(quotes, event, moment).items():
+        for field, want in plain_microstructure(quotes, event, moment).items():
             assert getattr(got, field)[i] == pytest.approx(want, rel=1e-12, abs=1e-15, nan_ok=True), field
 
     mixed = quotes + [quote_row("Z", T0 + timedelta(seconds=s), "0.5", "0.9", "7") for s in (1, 60)]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -18,13 +19,18 @@ import pyarrow.compute as pc
 import pytest
 
 from kalshi_assets.console import RunProgress
+from kalshi_assets.core.leak_verdicts import LEAK_GATES
 from kalshi_assets.core.tables import TABLES
+from kalshi_assets.defs import backfill as backfill_module
 from kalshi_assets.defs.assets import STAGE_ASSETS, build_assets
 from kalshi_assets.defs.backfill import RunReport, run_backfill
+from kalshi_assets.defs.forecast_scores import forecast_scores
 from kalshi_assets.defs.instance import open_instance
 from kalshi_assets.defs.partitions import EVENT_DATES, sync_event_dates
+from kalshi_assets.defs.references import READ_BY
 from kalshi_assets.defs.workbench import Workbench
-from kalshi_assets.errors import GateError
+from kalshi_assets.errors import GateError, StoreError
+from kalshi_assets.macro.reference_formats import REFERENCE_FORMATS
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource
 from kalshi_assets.stages import features
@@ -42,15 +48,23 @@ EXPECTED = {
     "market_catalog": (set(), {"schema_and_keys", "catalog_complete"}),
     "contracts": ({"market_catalog"}, {"schema_and_keys", "specs_resolved"}),
     "quotes": ({"market_catalog"}, {"schema_and_keys", "quotes_ordered", "tiers_agree"}),
-    "distributions": ({"market_catalog", "contracts", "quotes"}, {"schema_and_keys", "distribution_laws"}),
-    "feature_panel": ({"distributions", "quotes"}, {"schema_and_keys", "order_of_times"}),
-    "labels": ({"market_catalog", "contracts", "distributions"}, {"schema_and_keys", "labels_learned_after_release"}),
+    "distributions": ({"market_catalog", "contracts", "quotes"}, {"schema_and_keys", "distribution_laws", *LEAK_GATES}),
+    "feature_panel": (
+        {"distributions", "quotes", *READ_BY["feature_panel"]},
+        {"schema_and_keys", "order_of_times", *LEAK_GATES},
+    ),
+    "labels": (
+        {"market_catalog", "contracts", "distributions", *READ_BY["labels"]},
+        {"schema_and_keys", "labels_learned_after_release"},
+    ),
     "walk_forward_folds": ({"feature_panel", "labels"}, {"schema_and_keys", "no_label_after_test"}),
     "promotion_verdict": (
         {"market_catalog", "distributions", "labels", "feature_panel", "walk_forward_folds"},
         {"schema_and_keys"},
     ),
 }
+# Reports that nothing reads, with their upstream assets.
+UNGATED = {"forecast_scores": {"distributions", "labels"}, "lake_health": set()}
 GATES = [(asset, gate) for asset, (_, gates) in EXPECTED.items() for gate in sorted(gates)]
 
 
@@ -162,11 +176,16 @@ def dagster(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
 def test_the_code_location_holds_eight_gated_assets():
     from kalshi_assets.definitions import defs
 
-    assert {a.key.to_user_string() for a in defs.assets} == {*EXPECTED, "lake_health"}
-    for asset in defs.assets:
+    external = {a.key.to_user_string(): a for a in defs.assets if isinstance(a, dg.AssetSpec)}
+    assert set(external) == set(REFERENCE_FORMATS)
+    assert all(e.group_name == "references" for e in external.values())
+    made = [a for a in defs.assets if not isinstance(a, dg.AssetSpec)]
+    assert {a.key.to_user_string() for a in made} == {*EXPECTED, *UNGATED}
+    for asset in made:
         name = asset.key.to_user_string()
-        if name == "lake_health":
-            assert not asset.asset_deps[asset.key]
+        if name in UNGATED:
+            assert {key.to_user_string() for key in asset.asset_deps[asset.key]} == UNGATED[name]
+            assert not list(asset.check_specs)
             continue
         upstream, gates = EXPECTED[name]
         assert {key.to_user_string() for key in asset.asset_deps[asset.key]} == upstream
@@ -256,18 +275,60 @@ def test_an_asset_shows_rows_dates_gates_and_a_ladder(bench):
     assert newest[0] in "".join(drawing.itertext())
 
 
+def test_a_run_scores_the_market_and_shows_the_plots(bench, whole):
+    _, report = whole
+    assert report.scores is not None
+    assert bench.lake.read("forecast_scores").num_rows == report.scores.num_rows > 0
+    (record,) = bench.instance.fetch_materializations(dg.AssetKey("forecast_scores"), limit=5).records
+    shown = record.asset_materialization.metadata
+    assert shown["dagster/row_count"].value == report.scores.num_rows
+    assert f"| {SERIES} | 5min |" in shown["scores"].value
+    drawings = re.findall(
+        r"!\[(\w+)\]\(data:image/svg\+xml;base64,([^)]+)\)", shown[f"plots {SERIES} quotes step"].value
+    )
+    assert [name for name, _ in drawings] == ["reliability", "errors", "pit"]
+    for _, encoded in drawings:
+        assert len(list(ET.fromstring(base64.b64decode(encoded)))) > 5
+
+
+def test_a_scoring_that_fails_is_the_failure_of_a_run_whose_stages_stand(bench, monkeypatch):
+    def broken(_):
+        raise StoreError("no room")
+
+    monkeypatch.setattr(backfill_module, "score_forecasts", broken)
+    assert backfill_module._score(bench.instance, bench.workbench, "run") is None
+    assert str(bench.workbench.failure) == "no room"
+
+
+def test_the_scores_are_an_asset_of_their_own(bench):
+    before = {name: bench.lake.version(name) for name in ("forecast_errors", "forecast_scores")}
+    result = dg.materialize(
+        [forecast_scores],
+        instance=bench.instance,
+        resources={"workbench": dg.ResourceDefinition.hardcoded_resource(bench.workbench)},
+        run_config=QUIET,
+    )
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["dagster/row_count"].value == bench.lake.read("forecast_scores").num_rows
+    # The run that filled the home had scored the same data.
+    assert {name: bench.lake.version(name) for name in before} == before
+
+
 # What a gate stops
 
 
 def leak(monkeypatch, day: date) -> None:
-    """From now on the first panel row of a date rests on an input that came after its as-of time."""
+    """From now on the panel row of a date one day ahead rests on an input that came after its as-of time."""
     honest = features.build_panel
 
-    def build_panel(*tables: pa.Table) -> pa.Table:
-        panel = honest(*tables)
+    def build_panel(**inputs: Any) -> pa.Table:
+        panel = honest(**inputs)
         known = panel["inputs_known_at"].to_pylist()
-        first = panel["event_date"].to_pylist().index(day)
-        known[first] = panel["as_of"][first].as_py() + timedelta(seconds=1)
+        # The same row whichever others are built beside it, so that probes find it again as it is stored.
+        for row, key in enumerate(zip(panel["event_date"].to_pylist(), panel["horizon"].to_pylist(), strict=True)):
+            if key == (day, "1d"):
+                known[row] = panel["as_of"][row].as_py() + timedelta(seconds=1)
         at = panel.schema.get_field_index("inputs_known_at")
         return panel.set_column(at, panel.schema.field(at), pa.array(known, panel.schema.field(at).type))
 
@@ -281,6 +342,7 @@ def test_a_leak_stops_the_run_and_every_later_launch(bench, monkeypatch):
         report = backfill(bench.settings, first, middle)
 
     assert report.exit_code == 3
+    assert report.scores is None
     (failed,) = [g for stage in report.stages for g in stage.failed]
     assert (failed.check_name, failed.event_date) == ("order_of_times", middle)
     (offender,) = bench.lake.read("events", event_dates=[middle])["event_ticker"].to_pylist()

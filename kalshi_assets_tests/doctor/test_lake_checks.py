@@ -55,7 +55,7 @@ def test_a_lost_file_is_named(ka_filled):
     assert whole.state == "ok"
     assert (quotes.name, quotes.state) == ("lake.quotes", "failure")
     assert lost.name in quotes.found
-    assert "Run the same dates again" in quotes.advice
+    assert "doctor --repair" in quotes.advice
     (snapshot,) = check_snapshot(Lake(ka_filled.home / "lake"))
     assert snapshot.state == "failure"
     assert "quotes" in snapshot.found

@@ -1,49 +1,201 @@
-"""kill -9 in the middle of a run, then the plain run again: as if nothing had happened."""
+"""kill -9 in the middle of a run, then the plain run again: as if nothing had happened.
+
+How many kills the soak makes is what ``KALSHI_ASSETS_KILLS`` says, 200 where it says nothing.
+"""
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from multiprocessing.process import BaseProcess
 
 import pytest
 
-from kalshi_assets_tests.conftest import COMMAND
-from kalshi_assets_tests.e2e.content import content
+from kalshi_assets.emulator.simulate import simulate
+from kalshi_assets.settings import facts_folder
+from kalshi_assets.stages.evidence import STAGES
+from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.snapshots import all_snapshots
+from kalshi_assets.store.transactions import LEDGERS
+from kalshi_assets_tests.conftest import COMMAND, CommandLine
+from kalshi_assets_tests.e2e import warm_runs
+from kalshi_assets_tests.e2e.content import CONTENT, content
+
+STARTED = re.compile(r"^\[(\d)/8\] ", re.MULTILINE)
+# A home is finished and compared once it was killed as often as this.
+MOST_KILLS_A_HOME = 8
+# What a lake snapshot calls the moment that it was taken after.
+PLACES = ["start", *STAGES, "forecast_scores"]
+TAKEN_BACK = [name for name in CONTENT if name not in LEDGERS]
 
 
-def kill_after(ka, source, seconds):
-    """Start a run, kill its whole process group after a while, and say whether it was still running."""
-    with subprocess.Popen(
-        [str(COMMAND), "run", "--source", source],
-        env=ka.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as run:
-        try:
-            run.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)
-            return True
-    return False
+class Witness:
+    """What a home must still hold after a kill: everything that was whole before it.
+
+    Args:
+        home: the home.
+        whole: what the tables hold once a stage has ended, by the stage's place (0: before the first).
+    """
+
+    def __init__(self, home, whole):
+        self.home = home
+        self.whole = whole
+        self.records = []
+        self.held = {}
+        self.versions = {}
+
+    def stage(self):
+        """The place of the furthest stage that ended."""
+        return max((PLACES.index(r.stage) for r in self.records), default=0)
+
+    def look(self, *, begun=0):
+        """Check the home after a kill; the killed run had begun this stage, so those before it had ended."""
+        if not (self.home / "lake").is_dir():
+            assert not self.records
+            assert begun < 2
+            return
+        lake = Lake(self.home / "lake")
+        records = all_snapshots(lake)
+        assert records[: len(self.records)] == self.records, "a recorded snapshot is gone or another"
+        fresh, self.records = records[len(self.records) :], records
+        assert self.stage() >= begun - 1, "a stage whose end was reported is not recorded"
+        for record in fresh:
+            self.held[record.snapshot_id] = at_record(lake, record)
+        if records:
+            assert self.held[records[-1].snapshot_id] == self.whole[self.stage()], "half a stage is published"
+        versions = lake.versions()
+        assert all(versions.get(name, -1) >= v for name, v in self.versions.items()), "a table went back"
+        self.versions = versions
+
+    def look_back(self):
+        """Every snapshot that was ever recorded is read as it was then."""
+        lake = Lake(self.home / "lake")
+        for record in self.records:
+            assert at_record(lake, record) == self.held[record.snapshot_id]
 
 
-def check_kills(ka, archive, expected, seed, kills, longest):
+def at_record(lake, record):
+    """The content at a snapshot; the ledgers, which a broken off stage keeps, aside."""
+    then = lake.at(record.versions)
+    return {name: then.content_hash(name) for name in TAKEN_BACK}
+
+
+def contents_by_stage(home):
+    """What an uninterrupted run left after each stage."""
+    lake = Lake(home / "lake")
+    records = all_snapshots(lake)
+    assert [r.stage for r in records] == PLACES[: len(records)]
+    assert len(records) > len(STAGES)
+    return [at_record(lake, record) for record in records]
+
+
+def start(ka, source, said, *, warm):
+    if warm:
+        return warm_runs.start(ka.environment(), said, "run", "--source", source)
+    with said.open("w") as out:
+        return subprocess.Popen(
+            [str(COMMAND), "run", "--source", source],
+            env=ka.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def kill_after(ka, source, said, seconds, *, warm):
+    """Start a run, kill its whole process group after a while; the stage it was in, None if it had ended."""
+    run = start(ka, source, said, warm=warm)
+    if isinstance(run, BaseProcess):
+        run.join(seconds)
+        code = run.exitcode
+        if code is None:
+            warm_runs.kill(run)
+    else:
+        with run:
+            try:
+                code = run.wait(seconds)
+            except subprocess.TimeoutExpired:
+                code = None
+                os.killpg(run.pid, signal.SIGKILL)
+    if code is not None:
+        assert code == 0, said.read_text()
+        return None
+    return max(map(int, STARTED.findall(said.read_text())), default=0)
+
+
+def check_kills(folder, archive, filled, *, seed, kills, warm, longest):
+    """Kill runs at moments spread evenly over a whole one; each home is finished by the plain command at last.
+
+    Args:
+        folder: where the homes are made.
+        archive: what the runs read.
+        filled: a home that an uninterrupted run over it left.
+        seed: of the moments.
+        kills: how many runs to kill while they work.
+        warm: whether the run of this number starts in a process that has imported everything.
+        longest: the latest moment in seconds, for a warm start and for another one.
+
+    Returns:
+        The number of kills in each stage, 0 for those before the first.
+    """
     rng = random.Random(seed)
-    landed = sum(kill_after(ka, f"archive:{archive}", rng.uniform(1.0, longest)) for _ in range(kills))
-    assert landed > 0
-    ka.json("run", "--source", f"archive:{archive}", "--json")
-    assert content(ka.home) == expected
+    source, expected, whole = f"archive:{archive}", content(filled), contents_by_stage(filled)
+    fell, homes, runs = Counter(), 0, 0
+    while fell.total() < kills:
+        ka = CommandLine(folder / f"home{homes}")
+        homes += 1
+        witness = Witness(ka.home, whole)
+        for _ in range(MOST_KILLS_A_HOME):
+            runs += 1
+            seconds = rng.uniform(0.0, longest[0] if warm(runs) else longest[1])
+            stage = kill_after(ka, source, folder / "said", seconds, warm=warm(runs))
+            if stage is not None:
+                fell[stage] += 1
+            witness.look(begun=stage or 0)
+            if fell.total() == kills or witness.stage() >= len(STAGES):
+                break
+        ka.json("run", "--source", source, "--json")
+        witness.look(begun=len(STAGES) + 1)
+        witness.look_back()
+        assert content(ka.home) == expected
+        shutil.rmtree(ka.home)
+        print(f"{fell.total()} kills in {homes} homes:", {PLACES[n]: fell[n] for n in sorted(fell)}, flush=True)
+    return fell
 
 
-def test_three_kills(ka, archive, filled):
-    check_kills(ka, archive, content(filled[1].home), seed=7, kills=3, longest=9.0)
+def test_three_kills(tmp_path, archive, filled):
+    check_kills(tmp_path, archive, filled[1].home, seed=7, kills=3, warm=lambda _: False, longest=(0.0, 9.0))
 
 
 @pytest.mark.soak
-def test_sixty_kills(ka, archive, filled):
-    check_kills(ka, archive, content(filled[1].home), seed=11, kills=60, longest=12.0)
+def test_two_hundred_kills(tmp_path):
+    """Every tenth run is the command itself, the others begin with its code imported."""
+    archive = simulate(tmp_path / "archive", facts=facts_folder(), events=2)
+    whole = CommandLine(tmp_path / "whole")
+    source = f"archive:{archive}"
+    longest = []
+    for name, warm in (("whole", False), ("first", True), ("second", True)):
+        ka, began = CommandLine(tmp_path / name), time.monotonic()
+        assert kill_after(ka, source, tmp_path / "said", 300, warm=warm) is None
+        longest.append(time.monotonic() - began)
+    kills = int(os.environ.get("KALSHI_ASSETS_KILLS", "200"))
+    fell = check_kills(
+        tmp_path,
+        archive,
+        whole.home,
+        seed=11,
+        kills=kills,
+        warm=lambda run: run % 10 != 0,
+        longest=(longest[2], longest[0]),
+    )
+    assert fell.total() == kills
+    # On a home that holds nothing a run is mostly in one of its stages, and kills must have found it there.
+    assert kills < 50 or sum(fell[n] > 0 for n in range(1, len(STAGES) + 1)) > len(STAGES) // 2
 
 
 def test_the_loopback_exchange_dies_with_its_parent(ka, archive):

@@ -47,7 +47,7 @@ def aged(filled, archive, tmp_path_factory):
     ka = CommandLine(tmp_path_factory.mktemp("aged") / "home")
     dates = filled[0]["event_dates"]
     ka.json("run", "--source", f"archive:{archive}", "--dates", f"{dates[4]}:{dates[-1]}", "--json")
-    first = ask(ka, "select id from lake_snapshots order by sequence desc limit 1")[0]["id"]
+    first = ask(ka, "select id from lake_snapshots where stage = 'promotion_verdict'")[0]["id"]
     (verdict,) = ask(ka, f"select verdict_id from verdicts where event_date = '{dates[-1]}'")
     ka.json("run", "--source", f"archive:{archive}", "--json")
     two_days_ago = time.time() - 48 * 3600
@@ -68,8 +68,8 @@ def test_a_run_ends_with_everything_in_sight(filled):
     assert counts["v"] == len(report["event_dates"])
     assert counts["l"] == len(report["stages"])
     rows = ask(ka, "select id, stage, run_id, recorded_at, tables from lake_snapshots order by sequence")
-    assert [r["stage"] for r in rows] == ["start", *report["stages"]]
-    assert [r["id"] for r in rows[1:]] == [s["lake_snapshot"] for s in report["stages"].values()]
+    assert [r["stage"] for r in rows] == ["start", *report["stages"], "forecast_scores"]
+    assert [r["id"] for r in rows[1:-1]] == [s["lake_snapshot"] for s in report["stages"].values()]
     assert {r["run_id"] for r in rows} == {report["run_id"]}
     lake = Lake(ka.home / "lake")
     assert json.loads(rows[-1]["tables"]) == lake.versions()
@@ -134,7 +134,7 @@ def test_upkeep_frees_space_and_every_verdict_still_verifies(old):
     assert did["bytes_freed"] >= sum(t["bytes_freed"] for t in would["tables"]) > 0
     assert did["snapshots_after"] < did["snapshots_before"]
     assert content(ka.home) == before
-    # The first run's last snapshot is what its verdicts rest on.
+    # The snapshot that the first run's last stage left is what its verdicts rest on.
     assert first in [s.snapshot_id for s in all_snapshots(Lake(ka.home / "lake"))]
     ids = [r["verdict_id"] for r in ask(ka, "select verdict_id from verdicts")]
     assert verdict_before in ids

@@ -2,7 +2,9 @@
 
 import pytest
 
+from kalshi_assets.store.lake import Lake
 from kalshi_assets_tests.conftest import RECORDED, CommandLine
+from kalshi_assets_tests.e2e.plain_lake import compare_labels, compare_panel
 
 pytestmark = pytest.mark.shared
 
@@ -47,6 +49,41 @@ def test_the_implied_mean_at_the_last_horizon_is_as_good_as_measured_elsewhere(h
     assert cpi["mae"] == pytest.approx(0.077, abs=0.01)
     assert u3["n"] >= 30
     assert u3["mae"] == pytest.approx(0.127, abs=0.02)
+
+
+def slow_crps(support, probability, outcome):
+    pairs = list(zip(support, probability, strict=True))
+    return sum(p * abs(x - outcome) for x, p in pairs) - sum(p * q * abs(a - b) for a, p in pairs for b, q in pairs) / 2
+
+
+def test_forecast_scores_are_those_of_a_slow_reference(home, macro):
+    query = """
+        select d.series_ticker s, d.horizon h, d.support, d.probability, d.median, l.first_print y
+        from distributions d join labels l using (event_ticker)
+        where d.horizon <> 'daily' and d.mean is not null and l.first_print is not null
+    """
+    forecasts = home.json("sql", query, "--format", "json")
+    scores = {(r["series_ticker"], r["horizon"]): r for r in home.json("scores", "--series", "KXCPIYOY,KXU3", "--json")}
+    assert len(scores) == 18
+    for (series, horizon), row in scores.items():
+        mine = [f for f in forecasts if (f["s"], f["h"]) == (series, horizon)]
+        crps = [slow_crps(f["support"], f["probability"], f["y"]) for f in mine]
+        assert row["n"] == len(mine)
+        assert row["crps"] == pytest.approx(sum(crps) / len(crps), abs=1e-12)
+        assert row["mae_median"] == pytest.approx(sum(abs(f["median"] - f["y"]) for f in mine) / len(mine))
+        if row["n"] >= 10:
+            assert row["crps_low"] < row["crps"] < row["crps_high"]
+
+
+def test_the_market_beats_the_last_print_of_cpi_and_not_that_of_unemployment(home, macro):
+    cpi, u3 = (
+        next(r for r in home.json("scores", "--series", series, "--json") if r["horizon"] == "5min")
+        for series in ("KXCPIYOY", "KXU3")
+    )
+    assert cpi["last_print_dm_absolute"] < 0
+    assert cpi["last_print_dm_absolute_p"] < 0.01
+    assert u3["last_print_dm_absolute_p"] > 0.2
+    assert max(cpi["crps_to_mae"], u3["crps_to_mae"]) < 1
 
 
 def test_all_trades_arrive_from_both_tiers(home, macro):
@@ -94,3 +131,9 @@ def test_one_series_does_not_disturb_another(home, macro, weather):
     assert weather["stages"]["market_catalog"]["changed"]["events"] == 66
     (row,) = home.json("sql", "select count(*) n from events", "--format", "json")
     assert row["n"] == 59 + 66
+
+
+def test_panel_and_labels_of_the_whole_archive_are_those_of_plain_python(home, macro, weather):
+    lake = Lake(home.home / "lake")
+    assert compare_panel(lake) > 100_000
+    assert compare_labels(lake) > 7_000

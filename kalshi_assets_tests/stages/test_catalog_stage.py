@@ -1,6 +1,6 @@
 """Writing a partition of the catalog: what changed, moved or vanished since the last time, and what stays."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -28,6 +28,7 @@ from kalshi_assets_tests.stages.test_listing import (
 
 OLD, NEW = date(2027, 1, 13), date(2027, 1, 15)
 TOLD = datetime(2026, 12, 1, tzinfo=UTC)
+JUST_BEFORE = TOLD - timedelta(microseconds=1)
 MOVED_TO = datetime(2027, 1, 15, 13, 30, tzinfo=UTC)
 MOVED = (DECEMBER[0], MOVED_TO, TOLD)
 FIRST, LATER, LAST = (datetime(2026, 12, day, tzinfo=UTC) for day in (2, 10, 20))
@@ -146,9 +147,13 @@ def test_a_release_that_moved_is_read_as_it_was_known(lake, seen_before):
     if seen_before:
         market_catalog(context(lake), Scope([OLD], (SERIES,)))
     market_catalog(context(lake, DECEMBER, MOVED), Scope([OLD, NEW] if seen_before else [NEW], (SERIES,)))
-    for moment, release, version in ((LISTED, RELEASE, "v1"), (TOLD, MOVED_TO, "v2")):
+    for moment, *facts in (
+        (LISTED, RELEASE, "v1", OLD),
+        (JUST_BEFORE, RELEASE, "v1", OLD),
+        (TOLD, MOVED_TO, "v2", NEW),
+    ):
         (row,) = lake.read("events", as_of=moment).to_pylist()
-        assert (row["release_time"], row["mapping_version"], row["event_date"]) == (release, version, NEW)
+        assert [row["release_time"], row["mapping_version"], row["event_date"]] == facts
 
 
 def test_what_was_known_before_a_move_follows_the_event(lake):

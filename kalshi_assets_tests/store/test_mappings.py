@@ -9,6 +9,7 @@ import pytest
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import StoreError
+from kalshi_assets.store.event_dates import version_number
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.mappings import (
     assert_consistent_mapping_version,
@@ -16,7 +17,6 @@ from kalshi_assets.store.mappings import (
     mapping_as_of,
     next_version,
     record_mapping,
-    version_number,
 )
 from kalshi_assets_tests.store.rows import at, day, table
 

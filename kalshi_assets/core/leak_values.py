@@ -1,0 +1,67 @@
+"""Made-up values for rows of lake tables: what a probe writes where only the future may be read.
+
+Belongs here: which columns carry a value, and drawing others of the same kind.
+Which rows are changed belongs to ``core.leak_perturbations``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kalshi_assets.core.columns import reals
+from kalshi_assets.core.tables import TABLES
+
+_CENTS = 100
+_MOST_CONTRACTS = 1_000_000
+_LAST_INTEGERS = 40
+
+
+def value_columns(name: str, table: pa.Table) -> list[str]:
+    """Columns whose content is a value: no part of the key, no time, no name of an entity."""
+    spec = TABLES.get(name)
+    fixed = {
+        "event_ticker",
+        "series_ticker",
+        "ticker",
+        "event_date",
+        "horizon",
+        "period_s",
+        *(spec.key if spec else ()),
+    }
+    return [
+        f.name
+        for f in table.schema
+        if f.name not in fixed and not pa.types.is_temporal(f.type) and not pa.types.is_nested(f.type)
+    ]
+
+
+def made_up(name: str, table: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """The same rows with other values; keys, names and times stay.
+
+    Prices and probabilities are whole cents within (0, 1), counts go far beyond any real one, other
+    numbers lie up to ten times outside the column's range, texts change places. A null gets a value.
+    """
+    for column in value_columns(name, table):
+        place = table.schema.get_field_index(column)
+        field = table.schema.field(column)
+        table = table.set_column(place, field, _drawn(field, table[column], table.num_rows, rng))
+    return table
+
+
+def _drawn(field: pa.Field, column: Any, n: int, rng: np.random.Generator) -> Any:
+    kind = field.type
+    if pa.types.is_decimal(kind) or field.name.endswith(("_usd", "_prob")):
+        is_price = kind.precision - kind.scale < 3 if pa.types.is_decimal(kind) else True
+        drawn = rng.integers(1, _CENTS, n) / _CENTS if is_price else rng.integers(1, _MOST_CONTRACTS, n).astype(float)
+        return pa.array(drawn).cast(kind)
+    if pa.types.is_floating(kind):
+        widest = np.nanmax(np.abs(reals(column)), initial=1.0, where=np.isfinite(reals(column)))
+        return pa.array(rng.uniform(-10.0, 10.0, n) * widest).cast(kind)
+    if pa.types.is_boolean(kind):
+        return pa.array(rng.integers(0, 2, n).astype(bool))
+    if pa.types.is_integer(kind):
+        return pa.array(rng.integers(-_LAST_INTEGERS, _LAST_INTEGERS, n)).cast(kind)
+    return column.take(pa.array(rng.permutation(n)))
