@@ -99,7 +99,8 @@ def feature_panel(
 
     Args:
         distributions: rows of that table, at least ``SNAPSHOT_COLUMNS``; the daily grid gives no row of its
-            own, only the history of z-scores.
+            own, only the history of z-scores, and what was laid under an earlier mapping of an event
+            whose release moved gives none either: a panel never mixes two.
         quotes: rows of that table, of those events.
         macro_observations: rows of that table, all vintages.
         asset_prices: rows of that table.
@@ -113,8 +114,7 @@ def feature_panel(
         ``inputs_known_at`` is taken over as it is, so that the gate on the order of times sees a fault there.
 
     Raises:
-        DomainError: a snapshot at or after its release, two snapshots of one event and horizon, or several
-            mapping versions within an event.
+        DomainError: a snapshot at or after its release, or two snapshots of one event and horizon under one mapping.
     """
     ages = max_age or JoinAges()
     snapshots = _named_snapshots(distributions, span_micros(ages.distribution))
@@ -177,7 +177,7 @@ def feature_panel(
 
 
 def _named_snapshots(distributions: pa.Table, max_age: int) -> _Snapshots:
-    named = distributions.filter(pc.not_equal(distributions["horizon"], DAILY))
+    named = _under_the_last_mapping(distributions.filter(pc.not_equal(distributions["horizon"], DAILY)))
     words = vocabulary(named["event_ticker"])
     horizon = codes(named["horizon"], vocabulary(named["horizon"]))
     order = np.lexsort((horizon, times(named["as_of"]), codes(named["event_ticker"], words)))
@@ -186,7 +186,6 @@ def _named_snapshots(distributions: pa.Table, max_age: int) -> _Snapshots:
     release, inputs = times(rows["release_time"]), times(rows["inputs_known_at"])
     _refuse_late_snapshots(rows, as_of, release)
     _refuse_repeated_horizons(rows, event, horizon)
-    _refuse_mixed_mappings(rows, event)
     fresh = (inputs != MISSING_TIME) & (as_of - np.where(inputs == MISSING_TIME, as_of, inputs) <= max_age)
     values = np.column_stack([reals(rows[name]) for name in FEATURE_BASE])
     values[~fresh] = np.nan
@@ -214,16 +213,14 @@ def _refuse_repeated_horizons(rows: pa.Table, event: Ints, horizon: Ints) -> Non
         )
 
 
-def _refuse_mixed_mappings(rows: pa.Table, event: Ints) -> None:
-    versions = vocabulary(rows["mapping_version"])
-    version = codes(rows["mapping_version"], versions)
-    pairs = np.unique(np.column_stack([event, version])[version >= 0], axis=0)
-    repeated = np.flatnonzero(pairs[1:, 0] == pairs[:-1, 0])
-    if repeated.size:
-        mixed = pairs[repeated[0], 0]
-        names = ", ".join(versions[int(v)].as_py() for v in pairs[pairs[:, 0] == mixed, 1])
-        ticker = rows["event_ticker"][int(np.flatnonzero(event == mixed)[0])]
-        raise DomainError(f"{ticker} mixes the mapping versions {names}; rebuild its distributions under one of them")
+def _under_the_last_mapping(rows: pa.Table) -> pa.Table:
+    """Of each event the snapshots that were laid under its last mapping; the others aimed at another release time."""
+    versions = codes(rows["mapping_version"], vocabulary(rows["mapping_version"]))
+    event = codes(rows["event_ticker"], vocabulary(rows["event_ticker"]))
+    order = np.lexsort((times(rows["as_of"]), event))
+    last = np.zeros(event.max(initial=-1) + 1, np.int64)
+    last[event[order]] = versions[order]
+    return rows.filter(pa.array(versions == last[event]))
 
 
 def _own_prints(

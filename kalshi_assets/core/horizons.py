@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.columns import codes, times, vocabulary
 from kalshi_assets.core.tables import DATE, TEXT, TIME
 from kalshi_assets.errors import DomainError
 
@@ -51,11 +52,12 @@ def _new_york_days(times: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np
 
 
 def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, daily_grid: bool = True) -> pa.Table:
-    """Snapshots of every event.
+    """Snapshots of every event, each under the release time that was known at its own as-of time.
 
     Args:
         events: rows with event_ticker, series_ticker, event_date, release_time
-            and, where known, event_type, listed_at, mapping_version.
+            and, where known, event_type, listed_at, mapping_version, known_at. Of several rows of an
+            event each stands from its known_at until the next one's; the first also stands before.
         horizons: seconds before the release by name; ``HORIZONS`` when None.
         daily_grid: also every New York midnight in [listed_at, release_time),
             as horizon ``daily``; none for an event without listed_at.
@@ -88,6 +90,9 @@ def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, d
         rows = np.concatenate([rows, day_rows])
         as_of = np.concatenate([as_of, midnights])
         names = np.concatenate([names, np.full(day_rows.size, len(named))])
+    since, until = _in_force(events)
+    stands = (since[rows] <= as_of) & (as_of < until[rows])
+    rows, as_of, names = rows[stands], as_of[stands], names[stands]
     taken = events.take(pa.array(rows, pa.int64()))
     columns = {
         "horizon": pa.array([*named, DAILY], TEXT).take(pa.array(names, pa.int64())),
@@ -97,6 +102,21 @@ def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, d
         [pc.cast(columns[f.name] if f.name in columns else taken[f.name], f.type) for f in SNAPSHOTS], schema=SNAPSHOTS
     )
     return table.sort_by([("event_ticker", "ascending"), ("horizon", "ascending"), ("as_of", "ascending")])
+
+
+def _in_force(events: pa.Table) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
+    """From when and until when each row is the newest one known of its event, microseconds."""
+    n = events.num_rows
+    always, never = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    since, until = np.full(n, always), np.full(n, never)
+    if "known_at" in events.column_names:
+        event = codes(events["event_ticker"], vocabulary(events["event_ticker"]))
+        known_at = times(events["known_at"])
+        order = np.lexsort((known_at, event))
+        again = event[order][1:] == event[order][:-1]
+        later, earlier = order[1:][again], order[:-1][again]
+        since[later] = until[earlier] = known_at[later]
+    return since, until
 
 
 def _daily(

@@ -35,7 +35,7 @@ def distributions(context: StageContext, scope: Scope, config: DistributionConfi
     chosen = config or DistributionConfig()
     specs = lake.read("contract_specs", event_dates=dates, series=scope.series, history=True)
     trades = lake.read("trades", event_dates=dates, series=scope.series, history=True)
-    events = lake.read("events", event_dates=dates, series=scope.series)
+    events = lake.read("events", event_dates=dates, series=scope.series, history=True)
     built = distributions_by_basis(
         specs,
         lake.read("quotes", event_dates=dates, series=scope.series, history=True),

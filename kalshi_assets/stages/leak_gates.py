@@ -88,7 +88,7 @@ def distributions_recipe(config: DistributionConfig) -> Recipe:
     """The distributions of some dates as a pipeline, without what is stored of them."""
 
     def recipe(lake: Lake, dates: Sequence[date]) -> Pipeline:
-        grid = snapshot_grid(lake.read("events", event_dates=dates))
+        grid = snapshot_grid(lake.read("events", event_dates=dates, history=True))
         traded = _traded(lake, dates)
         return Pipeline(
             DISTRIBUTIONS, ladders(lake, dates, traded), grid, distributions_build(config, traded), reach=_REACH
@@ -138,7 +138,10 @@ def panel_recipe(read: PanelInputs, build: Callable[..., pa.Table]) -> Recipe:
             return build(distributions=distributions, references=known, **{n: changed[n] for n in tables})
 
         return Pipeline(
-            PANEL, inputs, snapshot_grid(lake.read("events", event_dates=dates)), panel_build(panel_from, traded=traded)
+            PANEL,
+            inputs,
+            snapshot_grid(lake.read("events", event_dates=dates, history=True)),
+            panel_build(panel_from, traded=traded),
         )
 
     return recipe

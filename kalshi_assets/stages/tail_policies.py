@@ -42,7 +42,7 @@ def pnl_under_other_tails(
     """
     specs = lake.read("contract_specs", event_dates=history, history=True)
     quotes = lake.read("quotes", event_dates=history, history=True)
-    snapshots = snapshot_grid(lake.read("events", event_dates=history), daily_grid=False)
+    snapshots = snapshot_grid(lake.read("events", event_dates=history, history=True), daily_grid=False)
     traded = traded_series(lake.read("distributions", event_dates=history, columns=["series_ticker", "basis"]))
     trades = lake.read("trades", event_dates=history, history=True)
     prints = lake.read("macro_observations", history=True)

@@ -141,9 +141,12 @@ def test_a_gated_snapshot_keeps_its_row_and_its_evidence() -> None:
     assert rows["1h"]["delta_quality_score"] == pytest.approx(-0.7)
 
 
-def test_mapping_versions_must_agree_within_an_event_and_may_differ_between_events() -> None:
-    with pytest.raises(DomainError, match=r"KXCPIYOY-24JUN mixes the mapping versions v1, v2"):
-        panel([snapshot_row("1d"), snapshot_row("1h", mapping_version="v2")])
+def test_an_event_counts_under_its_last_mapping_only() -> None:
+    moved = panel(
+        [snapshot_row("1d"), snapshot_row("4h", mapping_version="v2"), snapshot_row("1h", mapping_version="v2")]
+    )
+    assert sorted(moved["horizon"].to_pylist()) == ["1h", "4h"]
+    assert set(moved["mapping_version"].to_pylist()) == {"v2"}
     fine = panel([snapshot_row("1d"), snapshot_row("1d", "KXU3-24JUN", mapping_version="v2")])
     assert fine["mapping_version"].to_pylist() == ["v1", "v2"]
 

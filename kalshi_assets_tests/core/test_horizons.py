@@ -98,3 +98,38 @@ def test_against_the_calendar_day_by_day(release: datetime, life: timedelta) -> 
             expected.append(midnight)
         day += timedelta(days=1)
     assert [r["as_of"] for r in grid(release, listed) if r["horizon"] == DAILY] == expected
+
+
+def versions(*rows: tuple[datetime, datetime, str]) -> pa.Table:
+    """Rows of one event: release time, when it became known, version of the mapping."""
+    schema = SCHEMA.append(pa.field("known_at", pa.timestamp("us", "UTC")))
+    return pa.Table.from_pylist(
+        [
+            {"event_ticker": "E", "series_ticker": "KXCPI", "event_date": release.date(), "release_time": release,
+             "known_at": known, "mapping_version": version, "listed_at": RELEASE - timedelta(days=20)}
+            for release, known, version in rows
+        ],
+        schema=schema,
+    )  # fmt: skip
+
+
+def test_a_snapshot_is_laid_under_the_release_time_that_was_known_then() -> None:
+    told = RELEASE - timedelta(days=5)
+    later = RELEASE + timedelta(days=10)
+    found = snapshot_grid(versions((later, told, "v2"), (RELEASE, RELEASE - timedelta(days=20), "v1"))).to_pylist()
+    for row in found:
+        known = "v1" if row["as_of"] < told else "v2"
+        assert (row["mapping_version"], row["release_time"]) == (known, RELEASE if known == "v1" else later)
+    named = {(r["horizon"], r["mapping_version"]) for r in found if r["horizon"] != DAILY}
+    # 14 days before the old date the move was not known yet, 14 days before the new one it was: both are there.
+    assert {("30d", "v1"), ("14d", "v1"), ("7d", "v1"), ("14d", "v2"), ("7d", "v2"), ("5min", "v2")} <= named
+    assert not {("30d", "v2"), ("3d", "v1"), ("1h", "v1")} & named
+    midnights = [r["as_of"] for r in found if r["horizon"] == DAILY]
+    assert len(midnights) == len(set(midnights)) == 30
+
+
+def test_the_instant_at_which_the_new_date_became_known_is_the_new_dates() -> None:
+    told = RELEASE - timedelta(days=7)
+    later = RELEASE + timedelta(days=1)
+    found = snapshot_grid(versions((RELEASE, RELEASE - timedelta(days=20), "v1"), (later, told, "v2"))).to_pylist()
+    assert ("7d", "v1") not in {(r["horizon"], r["mapping_version"]) for r in found}
