@@ -106,7 +106,7 @@ def check_function(lake: Lake, name: str, dates: Sequence[date] | None = None, s
     held = [d for d in lake.event_dates("quotes") if dates is None or d in set(dates)]
     if not held:
         raise UsageError("The lake holds no quotes for these dates: fetch some with kalshi-assets run.")
-    grid = snapshot_grid(lake.read("events", event_dates=held), daily_grid=False)
+    grid = snapshot_grid(lake.read("events", event_dates=held, history=True), daily_grid=False)
     inputs = {**ladders(lake, held), "trades": lake.read("trades", event_dates=held)}
     inputs |= {table: lake.read(table, history=True) for table in _SHARED}
 

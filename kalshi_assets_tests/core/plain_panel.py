@@ -24,6 +24,8 @@ def panel_rows(
     """Every column save the microstructure, by (event, horizon)."""
     given = references or PlainReferences()
     named = [dict(d) for d in distributions if d["horizon"] != "daily"]
+    last = {d["event_ticker"]: d["mapping_version"] for d in sorted(named, key=lambda d: d["as_of"])}
+    named = [d for d in named if d["mapping_version"] == last[d["event_ticker"]]]
     for d in named:
         inputs = d["inputs_known_at"]
         d["fresh"] = inputs is not None and d["as_of"] - inputs <= ages.distribution

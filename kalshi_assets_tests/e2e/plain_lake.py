@@ -55,7 +55,7 @@ def compare_panel(lake: Lake) -> int:
         row |= {name: micro[name.removeprefix("micro_")] for name in MICROSTRUCTURE}
         newest = max((q["known_at"] for q in flow.get(event, []) if q["known_at"] <= row["as_of"]), default=None)
         row["inputs_known_at"] = max(t for t in (row["inputs_known_at"], newest) if t is not None)
-        copied = next(d for d in by_event[event] if d["horizon"] == key[1])
+        copied = max((d for d in by_event[event] if d["horizon"] == key[1]), key=lambda d: d["as_of"])
         for name, got in panel[key].items():
             assert_same(got, row[name] if name in row else copied[name], (key, name))
             cells += 1

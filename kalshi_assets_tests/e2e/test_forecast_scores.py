@@ -33,12 +33,14 @@ def test_averages_are_those_of_the_errors(filled):
 def test_one_series_and_an_earlier_time(filled):
     report, ka = filled
     rows = ka.json("scores", "--series", "kxu3", "--json")
-    assert {r["series_ticker"] for r in rows} == {"KXU3"}
-    (full,) = [r for r in rows if r["horizon"] == "5min"]
+    assert {(r["series_ticker"], r["basis"]) for r in rows} == {("KXU3", "quotes"), ("KXU3", "trades")}
+    (full,) = [r for r in rows if r["horizon"] == "5min" and r["basis"] == "quotes"]
     days = ka.json("sql", "select event_date d from events where series_ticker = 'KXU3' order by 1", "--format", "json")
     before = date.fromisoformat(days[-1]["d"]) - timedelta(days=1)
     (cut,) = [
-        r for r in ka.json("scores", "--series", "KXU3", "--as-of", str(before), "--json") if r["horizon"] == "5min"
+        r
+        for r in ka.json("scores", "--series", "KXU3", "--as-of", str(before), "--json")
+        if r["horizon"] == "5min" and r["basis"] == "quotes"
     ]
     assert cut["n_events"] == full["n_events"] - 1
     assert cut["known_at"] < str(before)
@@ -48,7 +50,7 @@ def test_one_series_and_an_earlier_time(filled):
 def test_a_person_sees_the_scores(filled):
     done = filled[1]("scores")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0].split()[:3] == ["series_ticker", "horizon", "n"]
+    assert done.stdout.splitlines()[0].split()[:4] == ["series_ticker", "basis", "horizon", "n"]
     assert "rows)" in done.stdout
 
 

@@ -1,7 +1,11 @@
 """The whole graph on recorded ladders. Needs ../shared/archive/macro-run beside the project; skips without it."""
 
+from collections import defaultdict
+
 import pytest
 
+from kalshi_assets.core.distribution import DistributionConfig, build_distributions
+from kalshi_assets.core.horizons import snapshot_grid
 from kalshi_assets.store.lake import Lake
 from kalshi_assets_tests.conftest import RECORDED, CommandLine
 from kalshi_assets_tests.e2e.plain_lake import compare_labels, compare_panel
@@ -58,15 +62,17 @@ def slow_crps(support, probability, outcome):
 
 def test_forecast_scores_are_those_of_a_slow_reference(home, macro):
     query = """
-        select d.series_ticker s, d.horizon h, d.support, d.probability, d.median, l.first_print y
-        from distributions d join labels l using (event_ticker)
+        select d.series_ticker s, d.horizon h, d.basis b, d.support, d.probability, d.median, l.first_print y
+        from (from distributions union all by name from trade_distributions) d join labels l using (event_ticker)
         where d.horizon <> 'daily' and d.mean is not null and l.first_print is not null
+          and d.release_time = l.release_time
     """
     forecasts = home.json("sql", query, "--format", "json")
-    scores = {(r["series_ticker"], r["horizon"]): r for r in home.json("scores", "--series", "KXCPIYOY,KXU3", "--json")}
-    assert len(scores) == 18
-    for (series, horizon), row in scores.items():
-        mine = [f for f in forecasts if (f["s"], f["h"]) == (series, horizon)]
+    found = home.json("scores", "--series", "KXCPIYOY,KXU3", "--json")
+    scores = {(r["series_ticker"], r["horizon"], r["basis"]): r for r in found}
+    assert len(scores) == 27  # no trades of the CPI ladders were recorded
+    for key, row in scores.items():
+        mine = [f for f in forecasts if (f["s"], f["h"], f["b"]) == key]
         crps = [slow_crps(f["support"], f["probability"], f["y"]) for f in mine]
         assert row["n"] == len(mine)
         assert row["crps"] == pytest.approx(sum(crps) / len(crps), abs=1e-12)
@@ -77,13 +83,45 @@ def test_forecast_scores_are_those_of_a_slow_reference(home, macro):
 
 def test_the_market_beats_the_last_print_of_cpi_and_not_that_of_unemployment(home, macro):
     cpi, u3 = (
-        next(r for r in home.json("scores", "--series", series, "--json") if r["horizon"] == "5min")
+        next(
+            r
+            for r in home.json("scores", "--series", series, "--json")
+            if r["horizon"] == "5min" and r["basis"] == "quotes"
+        )
         for series in ("KXCPIYOY", "KXU3")
     )
     assert cpi["last_print_dm_absolute"] < 0
     assert cpi["last_print_dm_absolute_p"] < 0.01
     assert u3["last_print_dm_absolute_p"] > 0.2
     assert max(cpi["crps_to_mae"], u3["crps_to_mae"]) < 1
+
+
+def test_the_last_forecasts_are_as_good_as_the_ladders_allow(home, macro):
+    rows = [r for r in home.json("scores", "--series", "KXCPIYOY", "--json") if r["horizon"] == "5min"]
+    assert rows[0]["n"] == 24
+    assert rows[0]["mae_mean"] <= 0.078
+    assert rows[0]["mae_median"] <= 0.065
+
+
+def test_weighting_trades_by_recency_is_no_worse_than_weighting_them_alike(home, macro):
+    """Mean CRPS of the unemployment ladders at each horizon, with the documented weights and with equal ones."""
+    lake = Lake(home.home / "lake")
+    prints = {r["event_ticker"]: r["first_print"] for r in lake.read("labels").to_pylist()}
+    grid = snapshot_grid(lake.read("events", series=["KXU3"]), daily_grid=False)
+    specs, trades = (lake.read(n, series=["KXU3"], history=True) for n in ("contract_specs", "trades"))
+    means = []
+    for fresh_days in (DistributionConfig().trade_fresh_days, 1e9):
+        config = DistributionConfig(basis="trades", trade_fresh_days=fresh_days)
+        crps = defaultdict(list)
+        for row in build_distributions(specs, trades, grid, config).distributions.to_pylist():
+            y = prints.get(row["event_ticker"])
+            if row["mean"] is not None and y is not None:
+                crps[row["horizon"]].append(slow_crps(row["support"], row["probability"], y))
+        means.append({h: sum(v) / len(v) for h, v in crps.items()})
+    weighted, alike = means
+    for horizon, mean in weighted.items():
+        print(f"U3 {horizon}: CRPS of trades by recency {mean:.4f}, alike {alike[horizon]:.4f}")
+    assert all(weighted[h] <= alike[h] for h in ("14d", "7d", "3d", "1d", "5min"))
 
 
 def test_all_trades_arrive_from_both_tiers(home, macro):

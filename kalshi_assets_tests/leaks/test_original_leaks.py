@@ -61,8 +61,11 @@ def test_1_a_revision_learned_a_year_later_is_no_label_of_its_release():
 
 def test_2_two_versions_of_the_mapping_never_meet_in_a_panel():
     rows = [snapshot_row("1d", mapping_version="v1"), snapshot_row("1h", mapping_version="v2")]
-    with pytest.raises(DomainError, match="mixes the mapping versions v1, v2"):
-        feature_panel(table("distributions", rows), empty("quotes"), empty("macro_observations"), empty("asset_prices"))
+    panel = feature_panel(
+        table("distributions", rows), empty("quotes"), empty("macro_observations"), empty("asset_prices")
+    )
+    assert panel["mapping_version"].to_pylist() == ["v2"]
+    assert panel["horizon"].to_pylist() == ["1h"]
 
 
 def test_3_contracts_of_another_event_show_in_isolation(market):

@@ -132,3 +132,12 @@ def test_evidence_that_lies_about_another_table_is_not_enough(lake):
     (row,) = lake.read("events", event_dates=[DAY]).to_pylist()
     write(lake, "events", [{**row, "title": "Another title"}])
     assert "is stale" in refusal(lake)
+
+
+def test_evidence_that_stands_is_not_written_again(lake):
+    vouch(lake)
+    version = lake.version("gate_evidence")
+    vouch(lake, detail="other rows were drawn, and they say the same")
+    assert lake.version("gate_evidence") == version
+    vouch(lake, failed="schema_and_keys")
+    assert lake.version("gate_evidence") > version
