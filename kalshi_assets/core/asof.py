@@ -32,7 +32,8 @@ Records: TypeAlias = Any  # a structured array; numpy cannot type its fields
 MICRO = 1_000_000
 NO_PRICE, BAD_PRICE = -1, -2
 _FEW_ROWS = 4096  # a batch of fewer rows costs more than copying it
-_COLUMNS = (
+# The columns of table ``quotes`` that a distribution rests on.
+QUOTE_COLUMNS = (
     "ticker", "source", "period_s", "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd",
     "volume_contracts", "open_interest_contracts",
 )  # fmt: skip
@@ -162,10 +163,10 @@ def index_quotes(
     Raises:
         DomainError: a required column is absent.
     """
-    missing = [c for c in _COLUMNS if c not in quotes.column_names]
+    missing = [c for c in QUOTE_COLUMNS if c not in quotes.column_names]
     if missing:
         raise DomainError(f"The quotes have no column {', '.join(missing)}; pass rows of table quotes.")
-    quotes = quotes.select(_COLUMNS)
+    quotes = quotes.select(QUOTE_COLUMNS)
     n = quotes.num_rows
     contract, known_at, volume = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
     rows: Records = np.empty(n, QUOTE)

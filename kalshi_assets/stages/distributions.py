@@ -9,6 +9,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.asof import QUOTE_COLUMNS
 from kalshi_assets.core.bases import distributions_by_basis
 from kalshi_assets.core.distribution import TRADES, DistributionConfig, build_distributions
 from kalshi_assets.core.gate_results import GateResult
@@ -38,7 +39,7 @@ def distributions(context: StageContext, scope: Scope, config: DistributionConfi
     events = lake.read("events", event_dates=dates, series=scope.series, history=True)
     built = distributions_by_basis(
         specs,
-        lake.read("quotes", event_dates=dates, series=scope.series, history=True),
+        lake.read("quotes", event_dates=dates, series=scope.series, history=True, columns=QUOTE_COLUMNS),
         trades,
         snapshot_grid(events),
         chosen,
