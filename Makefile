@@ -32,6 +32,7 @@ conformance: install ## compare our client with the exchange's official SDK (in 
 	@$(BIN)/python -m kalshi_assets_tests.conformance
 
 ui: install ## open the Dagster UI on the same home
+	@$(BIN)/python -m kalshi_assets.defs.dead_runs
 	@DAGSTER_HOME=$(CURDIR) DAGSTER_EVENT_BATCH_SIZE=500 $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
 
 lint: install ## formatting, lint, types, layers

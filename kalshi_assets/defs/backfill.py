@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from kalshi_assets.console import RunProgress
 from kalshi_assets.defs.assets import build_assets
+from kalshi_assets.defs.dead_runs import TERMINAL, end_dead_runs
 from kalshi_assets.defs.forecast_scores import report_scores
 from kalshi_assets.defs.instance import open_instance
 from kalshi_assets.defs.partitions import registered_dates, sync_event_dates
@@ -115,6 +116,7 @@ def _backfill(
             named = ", ".join(workbench.series)
             raise UsageError(f"No event of {named} falls in the range: they cover {covered} (--dates).")
         with _quiet(), open_instance(settings) as instance:
+            end_dead_runs(instance)
             sync_event_dates(instance, chosen)
             workbench.compilation = Compilation()
             try:
@@ -151,6 +153,7 @@ def _materialise(instance: dg.DagsterInstance, workbench: Workbench, dates: Sequ
             "dagster/asset_partition_range_start": within[0].isoformat(),
             "dagster/asset_partition_range_end": within[-1].isoformat(),
             "kalshi/writer": "lake",
+            **TERMINAL,
         },
     )
     if not result.success and workbench.failure is None and not any(r.failed for r in workbench.results):
