@@ -1,76 +1,70 @@
 """As-of lookup: which quote of a contract was the newest that an observer could have had.
 
-Quotes lie sorted by (contract, known_at) behind an offset index; a lookup is
-one binary search. A row that arrives late about an earlier time must not
-displace a newer one, so each row also names the newest row among all that
-were known by then. How old that may be belongs to ``staleness``.
+Quotes lie sorted by (contract, known_at) behind offsets; a lookup is one
+binary search. A row that arrives late about an earlier time must not displace
+a newer one, so each row also names the newest row among all that were known
+by then (``quote_rows``). How old that may be belongs to ``staleness``.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.amounts import MISSING_AMOUNT, Amounts, amount, amounts
+from kalshi_assets.core.amounts import amounts
 from kalshi_assets.core.columns import MISSING_TIME, codes, times
 from kalshi_assets.core.compiled import in_place
-from kalshi_assets.core.quote_windows import complete_rows
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, feed_policy
 from kalshi_assets.core.tables import TIME
 from kalshi_assets.core.text_runs import runs
 from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Records: TypeAlias = Any  # a structured array; numpy cannot type its fields
 
-MICRO = 1_000_000
-NO_PRICE, BAD_PRICE = -1, -2
-_FEW_ROWS = 4096  # a batch of fewer rows costs more than copying it
-# The columns of table ``quotes`` that a distribution rests on.
-QUOTE_COLUMNS = (
-    "ticker", "source", "period_s", "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd",
-    "volume_contracts", "open_interest_contracts",
+_NUMBERS = (
+    "ts", "known_at", "yes_bid_close_usd", "yes_ask_close_usd", "volume_contracts", "open_interest_contracts",
 )  # fmt: skip
+# The columns of table ``quotes`` that a distribution rests on.
+QUOTE_COLUMNS = ("ticker", "source", "period_s", *_NUMBERS)
 
 
-# One row of a quote index. Rows are records, so that a lookup touches one cache line and kernels take one array.
-QUOTE = np.dtype(
-    [
-        ("ts", np.int64),  # the instant that the row describes
-        ("known_at", np.int64),  # when it could be had
-        ("newest", np.int64),  # the row that an observer at this known_at would use
-        ("bid", np.int32),  # micro-dollars; NO_PRICE no bid, BAD_PRICE outside (0, 1)
-        ("ask", np.int32),  # the same for the ask
-        ("feed", np.int64),  # place of its feed (source and bar length)
-        ("volume", np.float64),  # contracts traded on its feed in the window that ends at known_at; NaN unknown
-        ("open_interest", np.float64),  # NaN unknown
-    ]
-)
-
-
-class QuoteIndex(NamedTuple):
+class QuoteColumns(NamedTuple):
     """Quotes of many contracts, ready for lookups.
 
     Rows are sorted by (contract, known_at); rows of contract ``i`` are
-    ``offsets[i]:offsets[i + 1]``. Times are microseconds since 1970.
+    ``offsets[i]:offsets[i + 1]``. Times are microseconds since 1970. Prices and
+    counts lie where the table has them, shape (n, k) with the number in the first
+    place (see ``amounts``).
 
     Attributes:
         offsets: shape (n_contracts + 1,).
-        known_at: ``known_at`` of each row once more, dense for the binary search.
-        rows: records of dtype ``QUOTE``.
+        known_at: when each row could be had.
+        ts: the instant that it describes.
+        feed_ends: one past the last row of each run of rows of one feed (source and bar length).
+        feed_of_run: place of its feed.
+        feed_rank: per feed, its place in ties, low wins.
+        bids: micro-dollars.
+        asks: the same.
+        interests: open interest in hundredths of a contract.
+        traded: volume in hundredths of a contract.
         feed_carry_us: per feed, how long a quote counts at least after its last observation.
         feed_reports_changes: per feed, whether silence means no change.
     """
 
     offsets: Ints
     known_at: Ints
-    rows: Records
+    ts: Ints
+    feed_ends: Ints
+    feed_of_run: Ints
+    feed_rank: Ints
+    bids: Ints
+    asks: Ints
+    interests: Ints
+    traded: Ints
     feed_carry_us: Ints
     feed_reports_changes: npt.NDArray[np.bool_]
 
@@ -89,76 +83,41 @@ def last_known(known_at: Ints, start: int, stop: int, as_of: int) -> int:
 
 
 @in_place
-def _price(units: int, empty_at: int) -> int:
-    """Micro-dollars; ``NO_PRICE`` where missing or at the mark by which feeds write an empty side."""
-    if units in (MISSING_AMOUNT, empty_at):
-        return NO_PRICE
-    return units if 0 < units < MICRO else BAD_PRICE
-
-
-@in_place
-def _encode(
-    first: int, n: int, ticker_ends: Ints, contract_of_run: Ints, feed_ends: Ints, feed_of_run: Ints, ts: Ints,
-    known_at: Ints, bids: Amounts, asks: Amounts, traded: Amounts, interests: Amounts, contract: Ints, known: Ints,
-    volume: Floats, rows: Records,
-) -> None:  # fmt: skip
-    """Write rows ``first`` to ``first + n`` of the index from one batch; volumes stay hundredths, -1 missing."""
-    bid, no_bid = bids
-    ask, no_ask = asks
-    trades, no_trades = traded
-    interest, no_interest = interests
-    ticker = np.searchsorted(ticker_ends, first, side="right")
-    feed = np.searchsorted(feed_ends, first, side="right")
-    i = 0
-    while i < n:
-        # within a stretch neither the contract nor the feed changes
-        stop = min(n, min(ticker_ends[ticker], feed_ends[feed]) - first)
-        for j in range(i, stop):
-            at = first + j
-            placed = known_at[j] != MISSING_TIME and ts[j] != MISSING_TIME
-            contract[at] = contract_of_run[ticker] if placed else -1
-            known[at], volume[at] = known_at[j], max(amount(trades, no_trades, j), -1)
-            held = amount(interest, no_interest, j)
-            row = rows[at]
-            row.ts, row.known_at, row.newest, row.feed = ts[j], known_at[j], at, feed_of_run[feed]
-            row.bid = _price(amount(bid, no_bid, j), 0)
-            row.ask = _price(amount(ask, no_ask, j), MICRO)
-            row.open_interest = math.nan if held < 0 else held / 100.0
-        i = stop
-        ticker += ticker_ends[ticker] <= first + i
-        feed += feed_ends[feed] <= first + i
-
-
-@in_place
-def _sorted(contract: Ints, known_at: Ints) -> bool:
+def _in_order(ends: Ints, contract_of_run: Ints, known_at: Ints, ts: Ints) -> bool:
     """Whether the rows lie in (contract, known_at) order, none of them without a place."""
-    ordered = contract.size == 0 or contract[0] >= 0
-    for i in range(1, contract.size):
-        ordered &= (contract[i] > contract[i - 1]) | (
-            (contract[i] == contract[i - 1]) & (known_at[i] >= known_at[i - 1])
-        )
-    return ordered
+    begin, before = 0, -1
+    for run in range(ends.size):
+        contract, end = contract_of_run[run], ends[run]
+        if contract < 0 or contract < before:
+            return False
+        ordered = known_at[begin] != MISSING_TIME and ts[begin] != MISSING_TIME
+        if contract == before:
+            ordered &= known_at[begin] >= known_at[begin - 1]
+        for i in range(begin + 1, end):
+            ordered &= (known_at[i] >= known_at[i - 1]) & (ts[i] != MISSING_TIME)
+        if not ordered:
+            return False
+        begin, before = end, contract
+    return True
 
 
-def index_quotes(
+def quote_columns(
     quotes: pa.Table,
     tickers: pa.Array,
     *,
     source_priority: tuple[str, ...] = ("book",),
     policies: tuple[FeedPolicy, ...] = FEED_POLICIES,
-    volume_window_s: float = 86_400.0,
-) -> QuoteIndex:
-    """Sort and encode quotes for lookups.
+) -> QuoteColumns:
+    """Sort quotes for lookups.
 
     Args:
         quotes: rows of table ``quotes``, any order, any number of feeds and contracts.
-        tickers: the contracts to index, in the order of the index's offsets; quotes of others are left out.
+        tickers: the contracts wanted, in the order of the offsets; quotes of others are left out.
         source_priority: sources that win a tie at one ``ts``, best first; other sources follow, finer bars first.
         policies: staleness rules of the feeds.
-        volume_window_s: width of the window behind ``volume``.
 
     Returns:
-        The index. A row without ts or known_at is left out: it cannot be placed in time.
+        Sorted columns. A row without ts or known_at is left out: it cannot be placed in time.
 
     Raises:
         DomainError: a required column is absent.
@@ -166,41 +125,38 @@ def index_quotes(
     missing = [c for c in QUOTE_COLUMNS if c not in quotes.column_names]
     if missing:
         raise DomainError(f"The quotes have no column {', '.join(missing)}; pass rows of table quotes.")
-    quotes = quotes.select(QUOTE_COLUMNS)
-    n = quotes.num_rows
-    contract, known_at, volume = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
-    rows: Records = np.empty(n, QUOTE)
+    names, numbers, offsets = _sorted(quotes, tickers)
+    feeds, rank, carry, reports_changes = _feeds(names, source_priority, policies)
+    return QuoteColumns(
+        offsets, _micros(numbers["known_at"]), _micros(numbers["ts"]), *feeds, rank,
+        amounts(numbers["yes_bid_close_usd"], 6), amounts(numbers["yes_ask_close_usd"], 6),
+        amounts(numbers["open_interest_contracts"], 2), amounts(numbers["volume_contracts"], 2), carry, reports_changes,
+    )  # fmt: skip
+
+
+def _sorted(quotes: pa.Table, tickers: pa.Array) -> tuple[pa.Table, dict[str, pa.Array], Ints]:
+    """The rows of known contracts in (contract, known_at) order.
+
+    Returns:
+        Columns that name a feed, columns of numbers in one piece each, and the offsets of the contracts.
+    """
     names = runs(quotes["ticker"].cast(pa.string()))
-    feeds, rank, carry, reports_changes = _feeds(quotes, source_priority, policies)
-    contract_of_run = codes(names.values, tickers)
-    first = 0
-    for batch in _batches(quotes):
-        _encode(
-            first, batch.num_rows, names.ends, contract_of_run, *feeds,
-            _micros(batch["ts"]), _micros(batch["known_at"]),
-            amounts(batch["yes_bid_close_usd"], 6), amounts(batch["yes_ask_close_usd"], 6),
-            amounts(batch["volume_contracts"], 2), amounts(batch["open_interest_contracts"], 2),
-            contract, known_at, volume, rows,
-        )  # fmt: skip
-        first += batch.num_rows
-    if not _sorted(contract, known_at):
+    contract = codes(names.values, tickers)
+    lengths = np.diff(names.ends, prepend=0)
+    known_at, ts = _micros(_whole(quotes["known_at"])), _micros(_whole(quotes["ts"]))
+    if not _in_order(names.ends, contract, known_at, ts):
+        contract = np.repeat(contract, lengths)
+        contract[(known_at == MISSING_TIME) | (ts == MISSING_TIME)] = -1
         order = np.lexsort((known_at, contract))
         order = order[np.searchsorted(contract[order], 0) :]
-        contract, known_at, volume, rows = contract[order], known_at[order], volume[order], rows[order]
-    offsets = np.searchsorted(contract, np.arange(len(tickers) + 1)).astype(np.int64)
-    head, tail = np.empty(rank.size, np.int64), np.empty(rank.size, np.int64)
-    following = np.empty(known_at.size if rank.size > 1 else 0, np.int64)
-    window = int(volume_window_s * 1e6)
-    complete_rows(offsets, known_at, volume, window, rank, rows, following, head, tail, np.empty(rank.size))
-    return QuoteIndex(offsets, known_at, rows, carry, reports_changes)
+        contract, lengths, quotes = contract[order], np.ones(order.size), quotes.take(pa.array(order))
+    rows = np.bincount(contract, weights=lengths, minlength=len(tickers)).astype(np.int64)
+    numbers = {name: _whole(quotes[name]) for name in _NUMBERS}
+    return quotes.select(["source", "period_s"]), numbers, np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
 
 
-def _batches(quotes: pa.Table) -> list[pa.RecordBatch]:
-    """The table in stretches of contiguous columns, whole where they would be many."""
-    batches: list[pa.RecordBatch] = quotes.to_batches()
-    if len(batches) * _FEW_ROWS > quotes.num_rows:
-        batches = quotes.combine_chunks().to_batches()
-    return batches
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _micros(column: pa.Array) -> Ints:
@@ -226,9 +182,7 @@ def _feeds(
     ends = source.ends if np.array_equal(source.ends, period.ends) else np.union1d(source.ends, period.ends)
     both = spelling[np.searchsorted(source.ends, ends)] * max(len(lengths), 1)
     both += length[np.searchsorted(period.ends, ends)]
-    used = np.flatnonzero(np.bincount(both, minlength=1))
-    feed = np.zeros(used.max(initial=0) + 1, np.int64)
-    feed[used] = np.arange(used.size)
+    used, feed = np.unique(both, return_inverse=True)
     pairs = [(names[u // len(lengths)] or "", lengths[u % len(lengths)] or 0) for u in used.tolist()]
     places = {name: i for i, name in enumerate(source_priority)}
     by_rank = sorted(pairs, key=lambda p: (places.get(p[0], len(places)), p[1], p[0]))
@@ -236,4 +190,4 @@ def _feeds(
     # an unlimited carry must still fit the clock's integers
     rules = [feed_policy(*p, policies) for p in pairs]
     carry = np.array([min(r.carry_s * 1e6, 4e18) for r in rules]).astype(np.int64)
-    return (ends, feed[both]), rank, carry, np.array([r.change_feed for r in rules], np.bool_)
+    return (ends, feed.astype(np.int64)), rank, carry, np.array([r.change_feed for r in rules], np.bool_)

@@ -86,26 +86,3 @@ def distances(x: Ints, p: Floats, y: Ints, q: Floats, tick: float) -> dict[str, 
     out = np.empty(N_DISTANCES)
     law_distances(x.astype(np.int64), p.astype(np.float64), y.astype(np.int64), q.astype(np.float64), tick, out)
     return dict(zip(("kl", "js", "wasserstein", "ks", "crps"), out.tolist(), strict=True))
-
-
-@in_place
-def lagged_distances(
-    offsets: Ints, index: Ints, mass: Floats, now: Ints, then: Ints, tick: Floats, out: Floats
-) -> None:
-    """Distances of many pairs of laws that share one store.
-
-    Args:
-        offsets: law i is ``index[offsets[i]:offsets[i + 1]]`` with its masses.
-        index: lattice indices of all laws.
-        mass: masses of all laws.
-        now: first law of each pair.
-        then: second law; -1 leaves the pair's row untouched.
-        tick: lattice step of each pair.
-        out: shape (n_pairs, 5), preset to NaN.
-    """
-    for k in range(now.size):
-        a, b = now[k], then[k]
-        if b < 0 or offsets[a] == offsets[a + 1] or offsets[b] == offsets[b + 1]:
-            continue
-        x, y = slice(offsets[a], offsets[a + 1]), slice(offsets[b], offsets[b + 1])
-        law_distances(index[x], mass[x], index[y], mass[y], tick[k], out[k])

@@ -1,6 +1,6 @@
 """The public door of the ladder: specs, quotes and snapshot times in, implied distributions out.
 
-It runs the snapshot kernel once over all snapshots and their lagged twins.
+It runs the snapshot kernel once over all snapshots.
 The ideas are elsewhere: ``asof``, ``staleness``, ``ladder``, ``tails``,
 ``moments``, ``distances``, ``quality``; the tables' shapes in ``spec_index``
 and ``distribution_rows``. Reading and writing the store is the stages' work.
@@ -15,15 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.asof import QuoteIndex, index_quotes
+from kalshi_assets.core.asof import QuoteColumns, quote_columns
 from kalshi_assets.core.columns import codes, times
-from kalshi_assets.core.distances import N_DISTANCES, lagged_distances
+from kalshi_assets.core.distances import N_DISTANCES
 from kalshi_assets.core.distribution_rows import Evaluation, distribution_rows, rung_rows
 from kalshi_assets.core.horizons import SNAPSHOTS
 from kalshi_assets.core.quality import QualityGates
 from kalshi_assets.core.rungs import RUNG_NUMBERS, RungRows
 from kalshi_assets.core.snapshot_numbers import COUNTS, NUMBERS
-from kalshi_assets.core.snapshots import Instants, Rules, evaluate_all, scratch_arrays
+from kalshi_assets.core.snapshots import Instants, Rules, evaluate_all
 from kalshi_assets.core.spec_index import Ladders, index_specs, known_contracts
 from kalshi_assets.core.staleness import FEED_POLICIES, FeedPolicy, StalePolicy
 from kalshi_assets.core.tables import TABLES
@@ -101,21 +101,17 @@ def _thresholds(types: list[str | None], config: DistributionConfig) -> Floats:
     return np.array([config.tail_thresholds.get((t or "").upper(), nothing) for t in types]).reshape(-1, 3)
 
 
-def _instants(ladders: Ladders, snapshots: pa.Table, config: DistributionConfig, lags_us: tuple[int, ...]) -> Instants:
-    """The snapshots and, behind them, the same snapshots one lag earlier each."""
-    copies = 1 + len(lags_us)
-    as_of = times(snapshots["as_of"])
+def _instants(ladders: Ladders, snapshots: pa.Table, config: DistributionConfig) -> Instants:
     kinds = pc.unique(snapshots["event_type"].combine_chunks())
     kind = np.asarray(pc.index_in(snapshots["event_type"], value_set=kinds).to_numpy(), np.int64)
     types = kinds.to_pylist() or [None]
-    multiplier = np.array([config.stale.type_multiplier(t) for t in types])
     return Instants(
-        event=np.tile(codes(snapshots["event_ticker"], ladders.events), copies),
-        as_of=np.concatenate([as_of, *(as_of - lag for lag in lags_us)]),
-        release=np.tile(times(snapshots["release_time"]), copies),
-        listed=np.tile(times(snapshots["listed_at"]), copies),
-        multiplier=np.tile(multiplier[kind], copies),
-        thresholds=np.tile(_thresholds(types, config)[kind], (copies, 1)),
+        event=codes(snapshots["event_ticker"], ladders.events),
+        as_of=times(snapshots["as_of"]),
+        release=times(snapshots["release_time"]),
+        listed=times(snapshots["listed_at"]),
+        multiplier=np.array([config.stale.type_multiplier(t) for t in types])[kind],
+        thresholds=_thresholds(types, config)[kind],
     )
 
 
@@ -136,15 +132,15 @@ def _rules(config: DistributionConfig) -> Rules:
         fresh_days=config.trade_fresh_days if config.basis == TRADES else np.nan,
         policy=TAIL_POLICIES[config.tail_policy],
         max_points=config.max_support_points,
+        lags=tuple(lag * 1_000_000 for lag in _LAGS_S),
+        lag_max_age=config.lag_max_age,
     )
 
 
-def _evaluate(
-    ladders: Ladders, quotes: QuoteIndex, snapshots: pa.Table, config: DistributionConfig, lags_us: tuple[int, ...]
-) -> Evaluation:
-    instants, specs = _instants(ladders, snapshots, config, lags_us), ladders.index
-    n, total = snapshots.num_rows, instants.event.size
-    known = known_contracts(instants.event[:n], instants.as_of[:n], specs.offsets, specs.rows)
+def _evaluate(ladders: Ladders, quotes: QuoteColumns, snapshots: pa.Table, config: DistributionConfig) -> Evaluation:
+    instants, specs = _instants(ladders, snapshots, config), ladders.index
+    n = snapshots.num_rows
+    known = known_contracts(instants.event, instants.as_of, specs.offsets, specs.rows)
     offsets = np.concatenate([[0], np.cumsum(known)]).astype(np.int64)
     rows = int(offsets[-1])
     rungs = RungRows(
@@ -154,25 +150,10 @@ def _evaluate(
         np.empty((rows, len(RUNG_NUMBERS))),
         np.empty(rows, np.int64),
     )
-    ticks, numbers = np.empty(total), np.empty((total, len(NUMBERS)))
-    counts = np.empty((total, len(COUNTS)), np.int64)
-    widest = int(np.diff(specs.offsets).max(initial=1))
-    scratch = scratch_arrays(widest, quotes.feed_carry_us.size)
-    laws = evaluate_all(instants, specs, quotes, _rules(config), scratch, ticks, numbers, counts, rungs)
-    return Evaluation(ticks, numbers, counts, rungs, *laws)
-
-
-def _lag_distances(run: Evaluation, as_of: Ints, lags_us: tuple[int, ...], max_age: float) -> Floats:
-    """Distances to the lagged twins, shape (n, lags * 5); NaN where one is gated or the twin is too old."""
-    n = as_of.size
-    out = np.full((len(lags_us), n, N_DISTANCES), np.nan)
-    now = np.arange(n)
-    newest = run.counts[:, COUNTS.index("newest_quote_known_at")]
-    for k, lag in enumerate(lags_us):
-        then = now + (k + 1) * n
-        usable = (newest[then] >= as_of - lag - int(max_age * lag)) & (run.ticks[then] == run.ticks[now])
-        lagged_distances(run.offsets, run.index, run.mass, now, np.where(usable, then, -1), run.ticks[now], out[k])
-    return np.concatenate(list(out), axis=1)
+    ticks, numbers, counts = np.empty(n), np.empty((n, len(NUMBERS))), np.empty((n, len(COUNTS)), np.int64)
+    distances = np.empty((n, len(_LAGS_S) * N_DISTANCES))
+    laws = evaluate_all(instants, specs, quotes, _rules(config), ticks, numbers, counts, distances, rungs)
+    return Evaluation(ticks, numbers, counts, distances, rungs, *laws)
 
 
 def _ordered_snapshots(snapshots: pa.Table) -> pa.Table:
@@ -226,14 +207,9 @@ def build_distributions(
     ordered = _ordered_snapshots(snapshots)
     ladders = index_specs(specs)
     quotes = trade_prices(prices) if config.basis == TRADES else prices
-    index = index_quotes(
-        quotes, ladders.tickers, source_priority=config.source_priority, policies=config.feeds,
-        volume_window_s=config.volume_window_s,
-    )  # fmt: skip
-    lags_us = tuple(lag * 1_000_000 for lag in _LAGS_S)
-    run = _evaluate(ladders, index, ordered, config, lags_us)
-    distances = _lag_distances(run, times(ordered["as_of"]), lags_us, config.lag_max_age)
+    columns = quote_columns(quotes, ladders.tickers, source_priority=config.source_priority, policies=config.feeds)
+    run = _evaluate(ladders, columns, ordered, config)
     return DistributionTables(
-        distributions=distribution_rows(ordered, ladders, run, distances, config.tail_policy, config.basis),
+        distributions=distribution_rows(ordered, ladders, run, config.tail_policy, config.basis),
         rungs=rung_rows(ordered, ladders, run),
     )

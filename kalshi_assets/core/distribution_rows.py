@@ -27,6 +27,7 @@ class Evaluation:
     ticks: Floats
     numbers: Floats
     counts: Ints
+    distances: Floats
     rungs: RungRows
     offsets: Ints
     index: Ints
@@ -53,35 +54,32 @@ def _real_lists(offsets: Ints, values: Floats, absent: npt.NDArray[np.bool_]) ->
     )
 
 
-def distribution_rows(
-    snapshots: pa.Table, ladders: Ladders, run: Evaluation, distances: Floats, tail_policy: str, basis: str
-) -> pa.Table:
+def distribution_rows(snapshots: pa.Table, ladders: Ladders, run: Evaluation, tail_policy: str, basis: str) -> pa.Table:
     """Rows of table ``distributions``, one a snapshot.
 
     Args:
         snapshots: in the order of the evaluation.
         ladders: the specs that it saw.
         run: what the kernel returned.
-        distances: shape (n, len(DISTANCES)), NaN missing.
         tail_policy: named in the rows.
         basis: the same.
     """
     n = snapshots.num_rows
-    numbers = dict(zip(NUMBERS, run.numbers[:n].T, strict=True))
-    counts = dict(zip(COUNTS, run.counts[:n].T, strict=True))
+    # a column of its own for each, turned once for all
+    numbers = dict(zip((*NUMBERS, *DISTANCES), np.hstack([run.numbers, run.distances]).T.copy(), strict=True))
+    counts = dict(zip(COUNTS, run.counts.T.copy(), strict=True))
     gated = counts["gate"] != PASSED
     event, as_of = codes(snapshots["event_ticker"], ladders.events), times(snapshots["as_of"])
     step, versions = ladder_versions(ladders, event, as_of)
     unseen = step < 0
     version, source, confidence = zip(*versions, strict=True) if versions else ((), (), ())
     last = int(run.offsets[n])
-    points = _lattice_values(run.index[:last], np.repeat(run.ticks[:n], np.diff(run.offsets[: n + 1])))
+    points = _lattice_values(run.index[:last], np.repeat(run.ticks, np.diff(run.offsets)))
     unresolved_bit = 1 << FLAGS.index("unresolved_direction")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        **{name: _nullable(np.ascontiguousarray(values)) for name, values in numbers.items()},
-        **{name: pa.array(np.ascontiguousarray(counts[name])) for name in COUNTS[:5]},
+        **{name: _nullable(values) for name, values in numbers.items()},
+        **{name: pa.array(counts[name]) for name in COUNTS[:5]},
         **{name: pa.array(counts[name] != 0) for name in COUNTS[7:10]},
-        **{name: _nullable(np.ascontiguousarray(d)) for name, d in zip(DISTANCES, distances.T, strict=True)},
         "ts": snapshots["as_of"],
         "known_at": snapshots["as_of"],
         "quality_flags": _flag_lists(counts["flags"]),
@@ -95,8 +93,8 @@ def distribution_rows(
         "tail_policy": pa.repeat(tail_policy, n),
         "basis": pa.repeat(basis, n),
         "inputs_known_at": time_column(counts["inputs_known_at"]),
-        "support": _real_lists(run.offsets[: n + 1], points, gated),
-        "probability": _real_lists(run.offsets[: n + 1], run.mass[:last], gated),
+        "support": _real_lists(run.offsets, points, gated),
+        "probability": _real_lists(run.offsets, run.mass[:last], gated),
     }
     return _conform(columns, snapshots, "distributions")
 

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
-from kalshi_assets.core.asof import BAD_PRICE, Records, last_known
+from kalshi_assets.core.asof import last_known
 from kalshi_assets.core.columns import MISSING_TIME
 from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import ASK, BID, HI, LO
+from kalshi_assets.core.quote_rows import BAD_PRICE
+from kalshi_assets.core.spec_index import Records
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,13 +29,18 @@ Floats = npt.NDArray[np.float64]
 CONTRACT = np.dtype(
     [
         ("spec", np.int64),  # row of the spec index
-        ("row", np.int64),  # row of the quote index, -1 without a quote
+        ("row", np.int64),  # row of the quote columns, -1 without a quote; of one, the next five
+        ("ts", np.int64),  # the instant that it describes
+        ("known_at", np.int64),
+        ("feed", np.int64),
+        ("bid_price", np.int64),  # micro-dollars, ``NO_PRICE`` or ``BAD_PRICE``
+        ("ask_price", np.int64),
         ("alive", np.bool_),  # the quote counts
         ("bid", np.int64),  # micro-dollars; 0 without a live bid
         ("ask", np.int64),  # micro-dollars; 1_000_000 without a live ask
         ("age_s", np.float64),  # since last observed
         ("permitted_s", np.float64),
-        ("volume", np.float64),
+        ("volume", np.float64),  # traded lately
         ("open_interest", np.float64),
         ("spread", np.float64),  # dollars, NaN unless alive
         ("pull", np.float64),  # weight of a trade; not set otherwise
@@ -103,8 +110,8 @@ def median(values: Floats, n: int, scratch: Floats) -> float:
 
 @in_place
 def find_quotes(
-    start: int, stop: int, as_of: int, specs: Records, quote_offsets: Ints, quote_known_at: Ints, quotes: Records,
-    volume_window: int, at: Records, feed_seen: Ints,
+    start: int, stop: int, as_of: int, specs: Records, offsets: Ints, known_at: Ints, shift: Ints, rows: Records,
+    at: Records, feed_seen: Ints,
 ) -> Known:  # fmt: skip
     """The contracts known at ``as_of`` and the newest quote row that was known of each.
 
@@ -113,11 +120,11 @@ def find_quotes(
         stop: one past its last.
         as_of: microseconds.
         specs: records of dtype ``spec_index.SPEC``.
-        quote_offsets: ``QuoteIndex.offsets``.
-        quote_known_at: ``QuoteIndex.known_at``.
-        quotes: records of dtype ``QUOTE``.
-        volume_window: microseconds.
-        at: records of dtype ``CONTRACT`` to fill: spec, row, volume, open interest.
+        offsets: ``asof.QuoteColumns``'s, as is the next.
+        known_at: see ``offsets``.
+        shift: of ``quote_rows.pack_ladder``, as is the next.
+        rows: see ``shift``.
+        at: records of dtype ``CONTRACT`` to fill: spec and quote.
         feed_seen: receives when each feed last reported on any contract of the ladder.
     """
     n, resolved, quoted = 0, 0, 0
@@ -131,8 +138,6 @@ def find_quotes(
         here = at[n]
         here.spec = j
         here.row = -1
-        here.volume = math.nan
-        here.open_interest = math.nan
         specs_known = max(specs_known, spec.known_at)
         if spec.resolved:
             resolved += 1
@@ -140,20 +145,59 @@ def find_quotes(
             tick = spec.tick
             first, last = n if first < 0 else first, n
             c = spec.contract
-            found = last_known(quote_known_at, quote_offsets[c], quote_offsets[c + 1], as_of)
+            found = last_known(known_at, offsets[c], offsets[c + 1], as_of)
             if found >= 0:
-                i = quotes[found].newest
-                quote = quotes[i]
-                here.row = i
+                i = offsets[c] + rows[found + shift[c]].newest
+                quote = rows[i + shift[c]]
+                here.row, here.ts, here.known_at, here.feed = i, quote.ts, known_at[i], quote.feed
+                here.bid_price, here.ask_price, here.volume = quote.bid, quote.ask, quote.volume
                 quoted += 1
-                feed_seen[quote.feed] = max(feed_seen[quote.feed], quote.ts)
-                quotes_known = max(quotes_known, quote.known_at)
-                # the row's window has passed without another row of its feed: nothing traded since
-                idle = as_of - quote.known_at >= volume_window and not math.isnan(quote.volume)
-                here.volume = 0.0 if idle else quote.volume
-                here.open_interest = quote.open_interest
+                feed_seen[here.feed] = max(feed_seen[here.feed], here.ts)
+                quotes_known = max(quotes_known, here.known_at)
         n += 1
     return Known(n, resolved, quoted, tick, mixed, first, last, specs_known, quotes_known)
+
+
+@in_place
+def last_seen(here: Records, feed_seen: Ints, feed_reports_changes: npt.NDArray[np.bool_]) -> int:
+    """When a contract's quote was last observed: for a feed of changes, when the feed last reported anything."""
+    return int(feed_seen[here.feed] if feed_reports_changes[here.feed] else here.ts)
+
+
+@in_place
+def carried(
+    n: int, as_of: int, feed_carry_us: Ints, feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, at: Records
+) -> bool:
+    """Whether every quote is young enough for its feed, so that no dynamic cutoff can retire one."""
+    for k in range(n):
+        here = at[k]
+        if here.row >= 0 and as_of - last_seen(here, feed_seen, feed_reports_changes) > feed_carry_us[here.feed]:
+            return False
+    return True
+
+
+@in_place
+def measure_liquidity(n: int, as_of: int, interests: Ints, window: int, at: Records) -> None:
+    """Fill in recent volume and open interest of the contracts found, NaN where unknown.
+
+    Args:
+        n: known contracts.
+        as_of: microseconds.
+        interests: ``asof.QuoteColumns``'s.
+        window: of the volume, microseconds.
+        at: records of dtype ``CONTRACT``.
+    """
+    for k in range(n):
+        here = at[k]
+        here.open_interest = math.nan
+        if here.row < 0:
+            here.volume = math.nan
+            continue
+        # the row's window has passed without another row of its feed: nothing traded since
+        if as_of - here.known_at >= window and not math.isnan(here.volume):
+            here.volume = 0.0
+        if interests[here.row, 0] >= 0:
+            here.open_interest = interests[here.row, 0] / 100.0
 
 
 @in_place
@@ -167,7 +211,7 @@ def stretched(price: int) -> int:
 
 @in_place
 def keep_live(
-    n: int, as_of: int, cutoff_us: float, specs: Records, quotes: Records, feed_carry_us: Ints,
+    n: int, as_of: int, cutoff_us: float, specs: Records, feed_carry_us: Ints,
     feed_reports_changes: npt.NDArray[np.bool_], feed_seen: Ints, stretch: bool, fresh_days: float, at: Records,
     ints: Ints, pull: Floats,
 ) -> Live:  # fmt: skip
@@ -188,15 +232,14 @@ def keep_live(
         here.spread = math.nan
         if here.row < 0:
             continue
-        quote = quotes[here.row]
-        seen = feed_seen[quote.feed] if feed_reports_changes[quote.feed] else quote.ts
+        seen = last_seen(here, feed_seen, feed_reports_changes)
         here.age_s = (as_of - seen) / 1e6
-        permitted = max(cutoff_us, float(feed_carry_us[quote.feed]))
+        permitted = max(cutoff_us, float(feed_carry_us[here.feed]))
         here.permitted_s = permitted / 1e6
         if as_of - seen > permitted:
             continue
         fresh += 1
-        bid, ask = quote.bid, quote.ask
+        bid, ask = here.bid_price, here.ask_price
         if BAD_PRICE in (bid, ask):
             flags |= q.FLAG_PRICE
         if bid < 0 and ask < 0:

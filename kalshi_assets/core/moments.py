@@ -137,8 +137,12 @@ def law_pmf(edges: Ints, survival: Floats, n: int, max_points: int, index: Ints,
             continue
         size = edges[k + 1] - edges[k]
         points = size if whole else min(size, per_cell)
+        share = total / points
         for j in range(points):
-            index[count] = edges[k] + (j if points == size else int((j + 0.5) * size / points))
-            mass[count] = total / points
-            count += 1
+            index[count + j] = edges[k] + j
+            mass[count + j] = share
+        if points < size:
+            for j in range(points):
+                index[count + j] = edges[k] + int((j + 0.5) * size / points)
+        count += points
     return count

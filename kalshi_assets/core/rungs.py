@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.asof import Records
 from kalshi_assets.core.columns import MISSING_TIME
 from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import MINUS, PLUS
+from kalshi_assets.core.spec_index import Records
 from kalshi_assets.core.tails import survival_at
 
 Ints = npt.NDArray[np.int64]
@@ -97,7 +97,7 @@ def contract_band(
 
 @in_place
 def write_rungs(
-    out: int, start: int, stop: int, as_of: int, n: int, by_ticker: Ints, specs: Records, quotes: Records, at: Records,
+    out: int, start: int, stop: int, as_of: int, n: int, by_ticker: Ints, specs: Records, at: Records,
     max_spread: int, price_tick: int, solved: bool, bounded: bool, traded: bool, cut: Ints, m: int, low: Floats,
     high: Floats, edges: Ints, law: Floats, n_edges: int,
     rung_spec: Ints, rung_rank: Ints, rung_numbers: Floats, rung_known_at: Ints,
@@ -119,13 +119,12 @@ def write_rungs(
         rung[:] = math.nan
         rung_spec[out], rung_rank[out], rung_known_at[out] = j, place, MISSING_TIME
         if here.row >= 0:
-            quote = quotes[here.row]
-            rung_known_at[out] = quote.known_at
-            rung[_AGE] = (as_of - quote.ts) / 1e6
-            if quote.bid > 0 and not traded:
-                rung[_BID] = quote.bid / 1e6
-            if quote.ask > 0 and not traded:
-                rung[_ASK] = quote.ask / 1e6
+            rung_known_at[out] = here.known_at
+            rung[_AGE] = (as_of - here.ts) / 1e6
+            if here.bid_price > 0 and not traded:
+                rung[_BID] = here.bid_price / 1e6
+            if here.ask_price > 0 and not traded:
+                rung[_ASK] = here.ask_price / 1e6
             if here.alive:
                 rung[_WEIGHT] = 0.0
                 if traded:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kalshi_assets.core.asof import Records
 from kalshi_assets.core.compiled import in_place
 from kalshi_assets.core.ladder import ASK, BID, BINS, HI, LO, TARGET, THRESHOLDS, WEIGHT, S
 from kalshi_assets.core.live_quotes import median
 from kalshi_assets.core.moments import N_MOMENTS, lattice_value, law_mean, law_moments, law_quantile
 from kalshi_assets.core.rungs import contract_band, law_probability
+from kalshi_assets.core.spec_index import Records
 from kalshi_assets.core.tables import MOMENTS, QUANTILE_BANDS, QUANTILES, TAIL_SENSITIVITY
 from kalshi_assets.core.tails import survival_at
 
@@ -51,9 +51,9 @@ BAND_LOW = tuple(WITHHELD.index("median_low" if q == "q50" else f"{q}_low") for 
 
 COUNTS = (
     "violations_pre", "violations_post", "n_contracts", "n_live", "n_two_sided", "gate", "flags",
-    "executable_arbitrage", "tail_left_missing", "tail_right_missing", "inputs_known_at", "newest_quote_known_at",
+    "executable_arbitrage", "tail_left_missing", "tail_right_missing", "inputs_known_at",
 )  # fmt: skip
-(PRE, POST, N, LIVE, TWO, GATE, FLAGS, ARBITRAGE, LEFT, RIGHT, KNOWN, NEWEST) = range(len(COUNTS))
+(PRE, POST, N, LIVE, TWO, GATE, FLAGS, ARBITRAGE, LEFT, RIGHT, KNOWN) = range(len(COUNTS))
 
 
 class Repair(NamedTuple):

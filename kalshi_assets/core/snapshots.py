@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from kalshi_assets.core import quality as q
 from kalshi_assets.core import snapshot_numbers as num
-from kalshi_assets.core.asof import QuoteIndex, Records
+from kalshi_assets.core.asof import QuoteColumns
 from kalshi_assets.core.columns import MISSING_TIME
 from kalshi_assets.core.compiled import in_place
+from kalshi_assets.core.distances import N_DISTANCES, law_distances
 from kalshi_assets.core.ladder import (
     CUT,
     HIGH,
@@ -30,12 +31,13 @@ from kalshi_assets.core.ladder import (
     solve_ladder,
     workspace_capacity,
 )
-from kalshi_assets.core.live_quotes import CONTRACT, find_quotes, keep_live, median
+from kalshi_assets.core.live_quotes import CONTRACT, carried, find_quotes, keep_live, measure_liquidity, median
 from kalshi_assets.core.mixed import dense_workspace
 from kalshi_assets.core.moments import law_mean_std, law_pmf
+from kalshi_assets.core.quote_rows import QUOTE, pack_ladder
 from kalshi_assets.core.rungs import RungRows, write_rungs
 from kalshi_assets.core.snapshot_numbers import describe, measure, median_width, threshold, widen_band
-from kalshi_assets.core.spec_index import SpecIndex
+from kalshi_assets.core.spec_index import Records, SpecIndex
 from kalshi_assets.core.staleness import cutoff_minutes
 from kalshi_assets.core.tails import N_POLICIES, STEP, TRUNCATE, close_tails, max_edges
 
@@ -82,10 +84,12 @@ class Rules(NamedTuple):
     fresh_days: float
     policy: int
     max_points: int
+    lags: tuple[int, ...]
+    lag_max_age: float
 
 
 class Laws(NamedTuple):
-    """Mass functions; that of snapshot s is at ``offsets[s]:offsets[s + 1]``.
+    """Mass functions; that of snapshot s is at ``offsets[s]:offsets[s + 1]``, empty where it is gated.
 
     Attributes:
         offsets: shape (n + 1,), starting at 0.
@@ -117,6 +121,15 @@ class Scratch(NamedTuple):
         dense: workspace of mixed ladders, see ``mixed.dense_workspace``.
         lines: the same.
         places: the same.
+        rows: the packed quotes of one event, see ``quote_rows.pack_ladder``.
+        oldest: for packing.
+        traded: for packing.
+        packed: for packing.
+        shift: where a contract's quotes lie in ``rows``.
+        support: of a law to compare with.
+        mass: the same.
+        numbers: its numbers, which nobody reads.
+        counts: its counts.
     """
 
     at: Records
@@ -134,25 +147,42 @@ class Scratch(NamedTuple):
     dense: Floats
     lines: Floats
     places: Ints
+    rows: Records
+    oldest: Ints
+    traded: Ints
+    packed: npt.NDArray[np.bool_]
+    shift: Ints
+    support: Ints
+    mass: Floats
+    numbers: Floats
+    counts: Ints
 
 
-def scratch_arrays(max_contracts: int, n_feeds: int) -> Scratch:
-    """Scratch for ladders of at most ``max_contracts`` contracts."""
+def scratch_arrays(specs: SpecIndex, quotes: QuoteColumns, max_points: int) -> Scratch:
+    """Scratch for the longest ladder of a batch and for the one with the most quotes."""
+    max_contracts = int(np.diff(specs.offsets).max(initial=1))
+    n_feeds, n_contracts = max(quotes.feed_carry_us.size, 1), quotes.offsets.size - 1
     capacity = workspace_capacity(max_contracts)
     n_edges = max_edges(capacity)
+    quoted = np.concatenate([[0], np.cumsum(np.diff(quotes.offsets)[specs.rows["contract"]])])
+    most = int((quoted[specs.offsets[1:]] - quoted[specs.offsets[:-1]]).max(initial=0))
     return Scratch(
-        np.empty(max(max_contracts, 1), CONTRACT), np.empty(max(n_feeds, 1), np.int64), np.empty(max(max_contracts, 1)),
+        np.empty(max_contracts, CONTRACT), np.empty(n_feeds, np.int64), np.empty(max_contracts),
         np.empty((INT_ROWS, capacity), np.int64), np.empty((REAL_ROWS, capacity)), np.empty(capacity, np.bool_),
         np.empty(n_edges, np.int64), np.empty(n_edges), np.empty(n_edges, np.int64), np.empty(n_edges),
         np.empty((2, n_edges), np.int64), np.empty((4, n_edges)),
         *dense_workspace(max_contracts, capacity),
+        np.empty(most, QUOTE), np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64),
+        np.empty(n_contracts, np.bool_), np.empty(n_contracts, np.int64),
+        np.empty(max_points + n_edges, np.int64), np.empty(max_points + n_edges),
+        np.empty(len(num.NUMBERS)), np.empty(len(num.COUNTS), np.int64),
     )  # fmt: skip
 
 
 @in_place
 def evaluate(
-    begin: int, instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
-    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows, laws: Laws,
+    begin: int, instants: Instants, specs: SpecIndex, quotes: QuoteColumns, rules: Rules, x: Scratch,
+    ticks: Floats, numbers: Floats, counts: Ints, distances: Floats, rungs: RungRows, laws: Laws,
 ) -> int:  # fmt: skip
     """Evaluate snapshots; see ``distribution.build_distributions`` for what the numbers mean.
 
@@ -166,22 +196,22 @@ def evaluate(
         ticks: receives each snapshot's lattice step, shape (n,).
         numbers: receives ``NUMBERS``, shape (n, len(NUMBERS)); NaN missing.
         counts: receives ``COUNTS``, shape (n, len(COUNTS)).
-        rungs: receives the contracts of the first ``rungs.offsets.size - 1`` snapshots. Those
-            after them serve as laws to compare with, and get no moments.
-        laws: receives the mass functions, empty for a gated snapshot.
+        distances: receives those to the law of each lag, shape (n, lags * N_DISTANCES); NaN where one of the
+            two is gated, or the older one's newest quote is too old.
+        rungs: receives the contracts of each snapshot.
+        laws: receives the mass functions.
 
     Returns:
         One past the last snapshot that is done: earlier than the end where ``laws`` has no room for
         another mass function of the greatest length.
     """
-    n_snapshots = instants.event.size
-    n_described = rungs.offsets.size - 1
     offsets, support, mass = laws
     longest = rules.max_points + x.edges.size
     # kernels take plain arrays, unpacked once: handing whole tuples to each would cost more than most of them do
     event_of, as_of_all, release_all, listed_all, multiplier, stated_thresholds = instants
     spec_offsets, spec_rows, by_ticker = specs
-    quote_offsets, quote_known_at, quote_rows, feed_carry, feed_reports_changes = quotes
+    quote_offsets, known_at, ts, feed_ends, feed_of_run, feed_rank, bids, asks, interests_of, traded_of = quotes[:10]
+    feed_carry, reports_changes = quotes.feed_carry_us, quotes.feed_reports_changes
     rung_offsets, rung_spec, rung_rank, rung_numbers, rung_known_at = rungs
     at, feed_seen, sorting, ints, reals, free, edges, law, other_edges, other_law, tail_ints, tail_reals = x[:12]
     dense, lines, places = x.dense, x.lines, x.places
@@ -190,26 +220,43 @@ def evaluate(
     spreads, widths = at.spread, at.width
     traded = not math.isnan(rules.fresh_days)
     closing = STEP if rules.policy == TRUNCATE else rules.policy
-    for s in range(begin, n_snapshots):
-        if support.size - offsets[s] < longest:
-            return s
-        offsets[s + 1] = offsets[s]
-        described, row, count = s < n_described, numbers[s], counts[s]
+    n_lags, packed = len(rules.lags), -1
+    # each snapshot, and then the same snapshot one lag earlier for every lag, whose law is only compared with
+    for turn in range(begin * (n_lags + 1), event_of.size * (n_lags + 1)):
+        s, lagged = turn // (n_lags + 1), turn % (n_lags + 1)
+        described = lagged == 0
+        lag = 0 if described else rules.lags[lagged - 1]
+        if described:
+            if support.size - offsets[s] < longest:
+                return s
+            offsets[s + 1] = offsets[s]
+            distances[s] = math.nan
+        elif offsets[s + 1] == offsets[s]:  # nothing to compare with
+            continue
+        row, count = (numbers[s], counts[s]) if described else (x.numbers, x.counts)
         row[:] = math.nan
-        event, as_of = event_of[s], as_of_all[s]
+        event, as_of = event_of[s], as_of_all[s] - lag
         start = spec_offsets[event] if event >= 0 else 0
         stop = spec_offsets[event + 1] if event >= 0 else 0
+        if event != packed:
+            pack_ladder(
+                start, stop, spec_rows, quote_offsets, known_at, ts, feed_ends, feed_of_run, feed_rank, bids,
+                asks, interests_of, traded_of, rules.volume_window, x.oldest, x.traded, x.packed, x.shift, x.rows,
+            )  # fmt: skip
+            packed = event
 
-        known = find_quotes(
-            start, stop, as_of, spec_rows, quote_offsets, quote_known_at, quote_rows, rules.volume_window, at, feed_seen
-        )
+        known = find_quotes(start, stop, as_of, spec_rows, quote_offsets, known_at, x.shift, x.rows, at, feed_seen)
         n = known.n
         minutes = math.nan if release_all[s] == MISSING_TIME else (release_all[s] - as_of) / 6e7
-        proxy = q.liquidity(median(volumes, n, sorting), median(interests, n, sorting))
+        # a law to compare with needs the cutoff only where it could decide
+        proxy = math.nan
+        if described or not carried(n, as_of, feed_carry, reports_changes, feed_seen, at):
+            measure_liquidity(n, as_of, interests_of, rules.volume_window, at)
+            proxy = q.liquidity(median(volumes, n, sorting), median(interests, n, sorting))
         cutoff_us = cutoff_minutes(minutes, multiplier[s], proxy, rules.stale) * 6e7
         live = keep_live(
-            n, as_of, cutoff_us, spec_rows, quote_rows, feed_carry, feed_reports_changes, feed_seen,
-            rules.stretch, rules.fresh_days, at, ints, pull,
+            n, as_of, cutoff_us, spec_rows, feed_carry, reports_changes, feed_seen, rules.stretch, rules.fresh_days,
+            at, ints, pull,
         )  # fmt: skip
         gate = q.quote_gate(
             n, known.resolved, known.quoted, live.fresh, live.n, rules.min_coverage, rules.min_contracts
@@ -238,7 +285,8 @@ def evaluate(
             row[num.MAGNITUDE], row[num.RENORM] = repair.magnitude, off_one
             count[num.PRE], count[num.POST] = repair.before, repair.after
         bounded = feasible and not traded
-        if solved and bounded:  # contradictory quotes leave only their own spreads
+        # contradictory quotes leave only their own spreads; nor need others be asked where those are good as they are
+        if solved and bounded and not (live.n == n and spread <= rules.good_width):
             width = median_width(n, spec_rows, at, cut, m, low, high, sorting)
         if gate == q.PASSED:
             if not solved:
@@ -251,7 +299,7 @@ def evaluate(
             row[num.THRESHOLD + k] = threshold(stated_thresholds[s, k], k, cut, m, known.tick)
         if described:
             write_rungs(
-                rung_offsets[s], start, stop, as_of, n, by_ticker, spec_rows, quote_rows, at, rules.max_spread,
+                rung_offsets[s], start, stop, as_of, n, by_ticker, spec_rows, at, rules.max_spread,
                 rules.price_tick, solved, bounded, traded, cut, m, low, high, edges, law, n_edges,
                 rung_spec, rung_rank, rung_numbers, rung_known_at,
             )  # fmt: skip
@@ -266,35 +314,43 @@ def evaluate(
             if n_final == 0:
                 gate = q.NO_INTERIOR
         if gate == q.PASSED:
+            if not described:
+                # too old, or on another lattice: what it would say is not the change since then
+                if known.quotes_known_at >= as_of - rules.lag_max_age * lag and known.tick == ticks[s]:
+                    size = law_pmf(final_edges, final_law, n_final, rules.max_points, x.support, x.mass)
+                    here, first_distance = slice(offsets[s], offsets[s + 1]), (lagged - 1) * N_DISTANCES
+                    law_distances(
+                        support[here], mass[here], x.support[:size], x.mass[:size], known.tick,
+                        distances[s, first_distance : first_distance + N_DISTANCES],
+                    )  # fmt: skip
+                continue
             offsets[s + 1] += law_pmf(
                 final_edges, final_law, n_final, rules.max_points, support[offsets[s] :], mass[offsets[s] :]
             )
             if final_edges[n_final - 1] - final_edges[0] > rules.max_points:
                 flags |= q.FLAG_COARSE
-            if described:
-                describe(final_edges, final_law, n_final, known.tick, row)
-                row[num.TAIL_LOW], row[num.TAIL_HIGH] = 1.0 - curve[first], curve[last]
-                if max(row[num.TAIL_LOW], row[num.TAIL_HIGH]) > rules.good_width:
-                    flags |= q.FLAG_TAIL
-                if bounded:
-                    for side in range(2):
-                        n_other = close_tails(
-                            cut, high if side else low, low, high, m, 0, m - 1, closing, other_edges, other_law,
-                            tail_ints, tail_reals,
-                        )  # fmt: skip
-                        widen_band(side, other_edges, other_law, n_other, known.tick, row)
-                for policy in range(N_POLICIES):
+            describe(final_edges, final_law, n_final, known.tick, row)
+            row[num.TAIL_LOW], row[num.TAIL_HIGH] = 1.0 - curve[first], curve[last]
+            if max(row[num.TAIL_LOW], row[num.TAIL_HIGH]) > rules.good_width:
+                flags |= q.FLAG_TAIL
+            if bounded:
+                for side in range(2):
                     n_other = close_tails(
-                        cut, curve, low, high, m, first, last, policy, other_edges, other_law, tail_ints, tail_reals
-                    )
-                    if n_other > 0:
-                        mean, std = law_mean_std(other_edges, other_law, n_other, known.tick)
-                        row[num.SENSITIVITY + 2 * policy], row[num.SENSITIVITY + 2 * policy + 1] = mean, std
+                        cut, high if side else low, low, high, m, 0, m - 1, closing, other_edges, other_law,
+                        tail_ints, tail_reals,
+                    )  # fmt: skip
+                    widen_band(side, other_edges, other_law, n_other, known.tick, row)
+            for policy in range(N_POLICIES):
+                n_other = close_tails(
+                    cut, curve, low, high, m, first, last, policy, other_edges, other_law, tail_ints, tail_reals
+                )
+                if n_other > 0:
+                    mean, std = law_mean_std(other_edges, other_law, n_other, known.tick)
+                    row[num.SENSITIVITY + 2 * policy], row[num.SENSITIVITY + 2 * policy + 1] = mean, std
 
-        ticks[s] = known.tick
-        count[num.GATE], count[num.NEWEST] = gate, known.quotes_known_at
         if not described:
             continue
+        ticks[s] = known.tick
         permitted = median(permitted_ages, n, sorting)
         for k in range(n):
             widths[k] = ages[k] / permitted_ages[k]
@@ -315,29 +371,31 @@ def evaluate(
         flags |= q.FLAG_BINS if overlaps > 0 else 0
         flags |= 0 if feasible else q.FLAG_ARBITRAGE
         flags |= q.FLAG_WIDE if width > rules.good_width + 1e-9 else 0
-        count[num.N], count[num.LIVE], count[num.TWO] = n, live.n, live.two_sided
+        count[num.N], count[num.LIVE], count[num.TWO], count[num.GATE] = n, live.n, live.two_sided, gate
         count[num.FLAGS], count[num.ARBITRAGE] = flags, not feasible
         count[num.LEFT] = known.first < 0 or not at[known.first].alive
         count[num.RIGHT] = known.last < 0 or not at[known.last].alive
         count[num.KNOWN] = max(known.specs_known_at, known.quotes_known_at)
-    return n_snapshots
+    return event_of.size
 
 
 def evaluate_all(
-    instants: Instants, specs: SpecIndex, quotes: QuoteIndex, rules: Rules, x: Scratch,
-    ticks: Floats, numbers: Floats, counts: Ints, rungs: RungRows,
+    instants: Instants, specs: SpecIndex, quotes: QuoteColumns, rules: Rules,
+    ticks: Floats, numbers: Floats, counts: Ints, distances: Floats, rungs: RungRows,
 ) -> Laws:  # fmt: skip
     """Run ``evaluate`` over all snapshots, with room for as many mass functions as there turn out to be."""
     total = instants.event.size
+    x = scratch_arrays(specs, quotes, rules.max_points)
     longest = rules.max_points + x.edges.size
     laws = Laws(np.zeros(total + 1, np.int64), *_room(_USUAL_POINTS * total + longest))
-    done = evaluate(0, instants, specs, quotes, rules, x, ticks, numbers, counts, rungs, laws)
+    done = 0
     while done < total:
+        done = evaluate(done, instants, specs, quotes, rules, x, ticks, numbers, counts, distances, rungs, laws)
         used = laws.offsets[done]
-        support, mass = _room(2 * used + longest)
-        support[:used], mass[:used] = laws.support[:used], laws.mass[:used]
-        laws = Laws(laws.offsets, support, mass)
-        done = evaluate(done, instants, specs, quotes, rules, x, ticks, numbers, counts, rungs, laws)
+        if done < total:
+            support, mass = _room(2 * used + longest)
+            support[:used], mass[:used] = laws.support[:used], laws.mass[:used]
+            laws = Laws(laws.offsets, support, mass)
     return laws
 
 

@@ -7,14 +7,13 @@ What a spec means belongs to ``contracts``; which of its quotes count, to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.asof import Records
 from kalshi_assets.core.columns import codes, reals, times, vocabulary
 from kalshi_assets.core.compiled import compiled
 from kalshi_assets.core.contracts import spec_version, weakest_resolution
@@ -23,6 +22,7 @@ from kalshi_assets.core.ladder import MINUS, PLUS
 from kalshi_assets.errors import DomainError
 
 Ints = npt.NDArray[np.int64]
+Records: TypeAlias = Any  # a structured array; numpy cannot type its fields
 
 _FOREVER = 1 << 62
 _SPEC_COLUMNS = (
@@ -37,7 +37,7 @@ SPEC = np.dtype(
         ("until", np.int64),  # when the next version of the same contract became known
         ("lo", np.int64),  # first paying lattice index, or MINUS
         ("hi", np.int64),  # one past the last paying index, or PLUS
-        ("contract", np.int64),  # the contract's place in the quote index
+        ("contract", np.int64),  # the contract's place in the quote columns
         ("resolved", np.bool_),  # the predicate is known and says something
         ("tick", np.float64),  # lattice step
     ]

@@ -21,7 +21,7 @@ def trade_prices(trades: pa.Table) -> pa.Table:
         trades: rows of table ``trades``, any order. Of trades of one instant the greatest ``sequence`` is the last.
 
     Returns:
-        Columns as ``asof.index_quotes`` reads them, source ``trade``, sorted by contract and time. A trade
+        Columns as ``asof.quote_columns`` reads them, source ``trade``, sorted by contract and time. A trade
         without a price keeps none.
 
     Raises:

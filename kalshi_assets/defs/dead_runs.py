@@ -9,6 +9,8 @@ watched by Dagster's daemon (``run_monitoring``), not here. ``make ui`` runs thi
 module before it starts Dagster.
 """
 
+import sys
+
 import dagster as dg
 
 from kalshi_assets.defs.instance import open_instance
@@ -62,4 +64,4 @@ def sweep(settings: Settings) -> str:
 
 if __name__ == "__main__":
     if said := sweep(Settings.from_environment()):
-        print(said)
+        sys.stdout.write(f"{said}\n")

@@ -1,7 +1,7 @@
 """The rows of a table version as they were known at a time: one row a key, in canonical order.
 
-Files whose keys no other file has are read, collapsed and sorted each for itself, side by
-side; nothing grows with the table but the number of such pieces. Which version is read,
+Files whose keys no other file has are read, collapsed and sorted apart from the rest, side
+by side; nothing grows with the table but the number of such pieces. Which version is read,
 and under which names, is ``lake``'s to say.
 """
 
@@ -21,6 +21,9 @@ from kalshi_assets.store.conform import canonical_columns, row_key, stored_schem
 from kalshi_assets.store.encoding import STRICTLY, TS_RISES
 from kalshi_assets.store.files import DataFile, in_scope, key_clusters, opened, read_files, rivals, rows_in
 from kalshi_assets.store.workers import WORKERS
+
+# Small files that share no key are answered together: collapsing and sorting cost a millisecond a call.
+_ROWS_TOGETHER = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def read_known(spec: TableSpec, filesystem: pafs.FileSystem, files: Sequence[Dat
     """
     chosen = in_scope(spec, files, question.event_dates, question.series)
     # Only where the order begins with the key's first column do pieces with other keys follow one another.
-    pieces = key_clusters(chosen) if spec.order[0] == spec.key[0] else [chosen]
+    pieces = _together(spec, key_clusters(chosen)) if spec.order[0] == spec.key[0] else [chosen]
     others = _outside(files, chosen) if spec.versioned and not question.history else []
 
     def answer(piece: Sequence[DataFile]) -> pa.Table:
@@ -52,6 +55,23 @@ def read_known(spec: TableSpec, filesystem: pafs.FileSystem, files: Sequence[Dat
         return answer(pieces[0] if pieces else [])
     with ThreadPoolExecutor(WORKERS) as pool:
         return pa.concat_tables(pool.map(answer, pieces))
+
+
+def _together(spec: TableSpec, clusters: list[list[DataFile]]) -> list[list[DataFile]]:
+    """Neighbouring clusters joined up to a number of rows; a table whose files answer for themselves keeps them."""
+    if {spec.order[0], "ts"} <= set(spec.key):
+        return clusters
+    pieces: list[list[DataFile]] = []
+    room = 0
+    for cluster in clusters:
+        n_rows = sum(f.records if f.records is not None else _ROWS_TOGETHER for f in cluster)
+        if pieces and n_rows <= room:
+            pieces[-1].extend(cluster)
+            room -= n_rows
+        else:
+            pieces.append([*cluster])
+            room = _ROWS_TOGETHER - n_rows
+    return pieces
 
 
 def _outside(files: Sequence[DataFile], chosen: Sequence[DataFile]) -> list[DataFile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,24 +12,68 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.asof import BAD_PRICE, NO_PRICE, QuoteIndex, index_quotes, last_known
+from kalshi_assets.core.asof import QuoteColumns, last_known, quote_columns
+from kalshi_assets.core.quote_rows import BAD_PRICE, NO_PRICE, QUOTE, pack_ladder
+from kalshi_assets.core.spec_index import SPEC, Records
 from kalshi_assets.errors import DomainError
 from kalshi_assets_tests.core.ladder_rows import AS_OF, quote, quotes_table
 
+DAY_US = 86_400_000_000
 
-def index(rows: list[dict[str, Any]], tickers: tuple[str, ...] = ("A", "B")) -> QuoteIndex:
-    return index_quotes(quotes_table(rows), pa.array(tickers))
+
+class Packed(NamedTuple):
+    """Sorted quotes and the records that lookups read."""
+
+    columns: QuoteColumns
+    rows: Records
+
+    def of(self, contract: int) -> Records:
+        """The records of a contract."""
+        return self.rows[self.columns.offsets[contract] : self.columns.offsets[contract + 1]]
+
+
+def packed(quotes: pa.Table, tickers: tuple[str, ...] = ("A", "B")) -> Packed:
+    columns = quote_columns(quotes, pa.array(tickers))
+    specs = np.zeros(len(tickers), SPEC)
+    specs["contract"] = np.arange(len(tickers))
+    rows = np.zeros(columns.ts.size, QUOTE)
+    feeds, shift = np.empty(columns.feed_rank.size, np.int64), np.empty(len(tickers), np.int64)
+    pack_ladder(
+        0,
+        len(tickers),
+        specs,
+        *columns[:10],
+        DAY_US,
+        feeds,
+        feeds.copy(),
+        np.empty(len(tickers), np.bool_),
+        shift,
+        rows,
+    )
+    assert not shift.any(), "one event holds all contracts, in the order of the columns"
+    return Packed(columns, rows)
+
+
+def index(rows: list[dict[str, Any]], tickers: tuple[str, ...] = ("A", "B")) -> Packed:
+    return packed(quotes_table(rows), tickers)
 
 
 def minute(k: int) -> Any:
     return AS_OF + timedelta(minutes=k)
 
 
-def seen(found: QuoteIndex, contract: int, minutes: int) -> int | None:
+def volumes(found: Packed, contract: int = 0) -> list[float]:
+    """What each row of a contract says was traded within a day."""
+    return [float(v) for v in found.of(contract)["volume"]]
+
+
+def seen(found: Packed, contract: int, minutes: int) -> int | None:
     """The bid in cents that an observer uses at a minute."""
     at = int(minute(minutes).timestamp()) * 1_000_000
-    row = last_known(found.known_at, found.offsets[contract], found.offsets[contract + 1], at)
-    return None if row < 0 else int(found.rows["bid"][found.rows["newest"][row]]) // 10_000
+    start, stop = found.columns.offsets[contract : contract + 2]
+    row = last_known(found.columns.known_at, start, stop, at)
+    rows = found.of(contract)
+    return None if row < 0 else int(rows["bid"][rows["newest"][row - start]]) // 10_000
 
 
 def test_the_newest_row_known_at_the_time() -> None:
@@ -73,27 +117,26 @@ def test_volume_is_a_window_of_the_rows_own_feed() -> None:
         quote("A", 0.1, 0.2, at=minute(24 * 60 + 6), volume=None),
     ]
     found = index(rows)
-    volume, finest = found.rows["volume"], found.rows["feed"] == found.rows["feed"][0]
-    assert volume[finest][:3].tolist() == [5.0, 12.0, 8.0]
-    assert np.isnan(volume[finest][3])
-    assert volume[~finest].tolist() == [100.0]
+    assert found.rows["feed"].tolist() == [0, 0, 1, 0, 0]
+    assert volumes(found)[:4] == [5.0, 12.0, 100.0, 8.0]
+    assert np.isnan(volumes(found)[4])
 
 
 def test_rows_that_arrive_together_share_one_window_whatever_their_order() -> None:
     rows = [quote("A", 0.1, 0.2, at=minute(k), known_at=minute(9), volume=v) for k, v in enumerate((0.1, 0.2, 0.7))]
     for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
-        assert index([rows[i] for i in order]).rows["volume"].tolist() == [1.0, 1.0, 1.0]
+        assert volumes(index([rows[i] for i in order])) == [1.0, 1.0, 1.0]
 
 
-def side(found: QuoteIndex, name: str) -> list[int]:
-    return [int(price) for price in found.rows[name]]
+def sides(found: Packed) -> tuple[list[int], list[int]]:
+    return [int(p) for p in found.rows["bid"]], [int(p) for p in found.rows["ask"]]
 
 
-def priced(bids: pa.ChunkedArray, asks: pa.ChunkedArray) -> QuoteIndex:
+def priced(bids: pa.ChunkedArray, asks: pa.ChunkedArray) -> Packed:
     table = quotes_table([quote("A", None, None, at=minute(k)) for k in range(len(bids))])
     for name, column in (("yes_bid_close_usd", bids), ("yes_ask_close_usd", asks)):
         table = table.set_column(table.column_names.index(name), name, column)
-    return index_quotes(table, pa.array(["A"]))
+    return packed(table, ("A",))
 
 
 BIDS = [0.01, 0.5, None, 0.0, 1.0, -0.1, 1.5]
@@ -104,7 +147,7 @@ ASK_UNITS = [990_000, NO_PRICE, NO_PRICE, BAD_PRICE, BAD_PRICE, 500_000, 1]
 
 def test_floats_become_integers() -> None:
     found = priced(pa.chunked_array([BIDS], pa.float64()), pa.chunked_array([ASKS], pa.float64()))
-    assert (side(found, "bid"), side(found, "ask")) == (BID_UNITS, ASK_UNITS)
+    assert sides(found) == (BID_UNITS, ASK_UNITS)
 
 
 @pytest.mark.parametrize("kind", [pa.decimal128(7, 6), pa.decimal128(20, 8)], ids=str)
@@ -116,22 +159,22 @@ def test_decimals_become_integers_wherever_they_lie(kind: pa.DataType, cut: int)
         return pa.chunked_array([padded[1 : 1 + cut], padded[1 + cut :]])
 
     found = priced(column(BIDS), column(ASKS))
-    assert (side(found, "bid"), side(found, "ask")) == (BID_UNITS, ASK_UNITS)
+    assert sides(found) == (BID_UNITS, ASK_UNITS)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300, -1e300])
 def test_what_is_no_number_is_no_price_and_no_count(wrong: float) -> None:
     rows = [quote("A", wrong, wrong, volume=wrong, open_interest=wrong), quote("A", 0.5, 0.6, at=minute(0))]
     found = index(rows)
-    assert (side(found, "bid"), side(found, "ask")) == ([NO_PRICE, 500_000], [NO_PRICE, 600_000])
-    assert np.isnan(found.rows["volume"][0])
-    assert np.isnan(found.rows["open_interest"][0])
-    assert found.rows["volume"][1] == 10.0
+    assert sides(found) == ([NO_PRICE, 500_000], [NO_PRICE, 600_000])
+    assert np.isnan(volumes(found)[0])
+    assert found.columns.interests[0, 0] < 0
+    assert volumes(found)[1] == 10.0
 
 
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(DomainError, match="known_at"):
-        index_quotes(quotes_table([]).drop_columns("known_at"), pa.array(["A"]))
+        quote_columns(quotes_table([]).drop_columns("known_at"), pa.array(["A"]))
 
 
 row = st.tuples(
@@ -167,11 +210,12 @@ def test_how_a_table_is_chunked_is_no_information() -> None:
     ]
     whole = index(rows)
     parts = pa.concat_tables([quotes_table([r]) for r in rows[2:] + rows[:2]])
-    chunked = index_quotes(parts, pa.array(["A", "B"]))
-    for name in ("ts", "known_at", "newest", "bid", "ask"):
+    chunked = packed(parts)
+    assert chunked.columns.known_at.tolist() == whole.columns.known_at.tolist()
+    for name in ("ts", "newest", "bid", "ask"):
         assert chunked.rows[name].tolist() == whole.rows[name].tolist()
     for found in (whole, chunked):
-        assert found.feed_reports_changes[found.rows["feed"]].tolist() == [False, True, True, False]
+        assert found.columns.feed_reports_changes[found.rows["feed"]].tolist() == [False, True, True, False]
 
 
 traded = st.tuples(
@@ -191,8 +235,7 @@ def test_volume_against_a_plain_sum(rows: list[tuple[str, int, int, int, int | N
     found = index(table)
     for contract, name in enumerate("AB"):
         known = sorted((r for r in rows if r[0] == name), key=lambda r: r[1] + r[2])
-        volumes = found.rows["volume"][found.offsets[contract] : found.offsets[contract + 1]]
-        for row, volume in zip(known, volumes, strict=True):
+        for row, volume in zip(known, volumes(found, contract), strict=True):
             if row[4] is None:
                 assert np.isnan(volume)
                 continue
