@@ -16,6 +16,7 @@ from kalshi_assets.core.columns import reals
 Ints = npt.NDArray[np.int64]
 
 MISSING_AMOUNT = int(np.iinfo(np.int64).min)
+NO_AMOUNT = MISSING_AMOUNT + 1
 # Floats beyond this many units are no longer whole numbers.
 _LARGEST = 2.0**53
 
@@ -25,7 +26,8 @@ def amounts(column: pa.Array, scale: int) -> Ints:
 
     Args:
         column: decimals, floats or integers. A float that is not finite, or too large to be a whole
-            number of units, is missing.
+            number of units, is ``NO_AMOUNT``: somebody said something, and it is no number.
+            One below zero stays below zero however small it is.
         scale: decimal places kept.
 
     Returns:
@@ -33,8 +35,10 @@ def amounts(column: pa.Array, scale: int) -> Ints:
     """
     if not pa.types.is_decimal(column.type):
         values = reals(column) * 10.0**scale
-        missing = ~(np.abs(values) < _LARGEST)
-        units = np.where(missing, 0.0, np.rint(values)).astype(np.int64)
+        usable = np.abs(values) < _LARGEST
+        units = np.where(values < 0.0, np.floor(values), np.rint(values))
+        units = np.where(usable, units, 0.0).astype(np.int64)
+        units[~usable] = NO_AMOUNT
     else:
         if not (pa.types.is_decimal128(column.type) and column.type.scale == scale):
             column = pc.cast(column, pa.decimal128(38, scale))
@@ -44,7 +48,7 @@ def amounts(column: pa.Array, scale: int) -> Ints:
         pairs = words[: words.size // 2 * 2].reshape(-1, 2)[column.offset : column.offset + len(column)]
         if not column.null_count:
             return pairs
-        units, missing = pairs[:, 0].copy(), pc.is_null(column).to_numpy(zero_copy_only=False)
-    units[missing] = MISSING_AMOUNT
+        units = pairs[:, 0].copy()
+    units[pc.is_null(column).to_numpy(zero_copy_only=False)] = MISSING_AMOUNT
     units.setflags(write=False)
     return units.reshape(-1, 1)

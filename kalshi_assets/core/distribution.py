@@ -46,8 +46,9 @@ class DistributionConfig:
         basis: ``quotes`` (bids and asks bound the law, mids are its targets) or ``trades`` (last prices are
             targets, weighted by recency; nothing bounds the law, so it has no bands and no spread).
         tail_policy: ``step``, ``hazard`` or ``truncate``; see ``core.tails``.
-        max_mid_spread_usd: widest spread whose mid is believed without reserve; a wider quote is a constraint,
-            and in a threshold ladder a weak target where it says more than its neighbours.
+        max_mid_spread_usd: widest spread whose mid is believed without reserve; a wider quote is a constraint.
+        wide_targets: in a threshold ladder a wider quote is also a weak target where it says more than its
+            neighbours; False leaves it a constraint.
         price_tick_usd: floor of the spread in the weights.
         trade_fresh_days: c in the weight ``1 / (c + age in days)`` of a trade. The reference study's value,
             not tuned; a great one weighs all trades alike.
@@ -68,6 +69,7 @@ class DistributionConfig:
     basis: str = QUOTES
     tail_policy: str = "step"
     max_mid_spread_usd: float = 0.10
+    wide_targets: bool = True
     price_tick_usd: float = 0.01
     trade_fresh_days: float = 0.25
     correct_range: bool = False
@@ -132,6 +134,7 @@ def _rules(config: DistributionConfig) -> Rules:
         fresh_days=config.trade_fresh_days if config.basis == TRADES else np.nan,
         policy=TAIL_POLICIES[config.tail_policy],
         max_points=config.max_support_points,
+        wide_targets=config.wide_targets,
         lags=tuple(lag * 1_000_000 for lag in _LAGS_S),
         lag_max_age=config.lag_max_age,
     )

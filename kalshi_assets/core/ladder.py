@@ -117,7 +117,8 @@ def _average_prices(n: int, thresholds: bool, places: int, ints: Ints, reals: Fl
 
 @in_place
 def _solve_thresholds(
-    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, traded: bool, ints: Ints, reals: Floats
+    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, traded: bool, wide: bool, ints: Ints,
+    reals: Floats,
 ) -> tuple[bool, int, int]:
     """Bounds of every contract move to its one cutpoint; contracts that meet there merge to best bid and best ask."""
     ints[B, :m] = 0
@@ -134,7 +135,8 @@ def _solve_thresholds(
         _average_prices(n, True, m, ints, reals)
     else:
         set_targets(ints[B], ints[A], m, max_spread, tick, reals[TARGET], reals[WEIGHT])
-        add_wide_targets(ints[B], ints[A], m, reals[TARGET], reals[WEIGHT])
+        if wide:
+            add_wide_targets(ints[B], ints[A], m, reals[TARGET], reals[WEIGHT])
     if not feasible:
         reals[LOW, :m] = 0.0
         reals[HIGH, :m] = 1.0
@@ -232,9 +234,9 @@ def _solve_mixed(
 
 @in_place
 def solve_ladder(
-    n: int, max_spread: int, tick: int, traded: bool, ints: Ints, reals: Floats, free: npt.NDArray[np.bool_],
-    dense: Floats, lines: Floats, places: Ints,
-) -> tuple[int, int, int, int, bool, float, int]:  # fmt: skip
+    n: int, max_spread: int, tick: int, traded: bool, wide: bool, ints: Ints, reals: Floats,
+    free: npt.NDArray[np.bool_], dense: Floats, lines: Floats, places: Ints,
+) -> tuple[int, int, int, int, bool, float, int, int]:  # fmt: skip
     """Repair one ladder.
 
     Args:
@@ -242,6 +244,7 @@ def solve_ladder(
         max_spread: widest spread in micro-dollars whose mid is a target.
         tick: price tick in micro-dollars.
         traded: bids and asks are the prices of trades: targets with the weights of row ``PULL``, and no bounds.
+        wide: in a threshold ladder a quote wider than ``max_spread`` is a weak target.
         ints: workspace, shape (INT_ROWS, capacity). Rows ``LO`` and ``HI`` give
             each contract's first paying lattice index (or ``MINUS``) and one
             past its last (or ``PLUS``), sorted by both; ``BID`` and ``ASK``
@@ -255,12 +258,12 @@ def solve_ladder(
 
     Returns:
         (kind, cutpoints, first and last rung with a determined survival, quotes are coherent,
-        distance of the bins' mids from a sum of one, overlapping ranges). First is -1 without any target.
+        distance of the bins' mids from a sum of one, overlapping ranges, gaps between bins). First is -1 without any target.
         Bounds of incoherent quotes are dropped: envelopes are then 0 and 1.
     """
     lo, hi, bid, ask = ints[LO], ints[HI], ints[BID], ints[ASK]
     m = collect_cutpoints(lo, hi, n, ints[CUT])
-    thresholds, single_cells, ranges = True, True, 0
+    thresholds, single_cells, ranges, priced_cells = True, True, 0, 0
     for i in range(n):
         ints[U, i] = _node(ints[CUT], m, lo[i])
         ints[V, i] = _node(ints[CUT], m, hi[i])
@@ -272,18 +275,19 @@ def solve_ladder(
                 ints[BETWEEN_LO, ranges] = lo[i]
                 ints[BETWEEN_HI, ranges] = hi[i]
                 ranges += 1
+                priced_cells += ints[V, i] == ints[U, i] + 1
     overlaps = count_overlaps(ints[BETWEEN_LO], ints[BETWEEN_HI], ranges)
     if m == 0:
-        return UNSOLVED, 0, -1, -1, True, 0.0, overlaps
+        return UNSOLVED, 0, -1, -1, True, 0.0, overlaps, 0
     if thresholds:
-        feasible, first, last = _solve_thresholds(bid, ask, n, m, max_spread, tick, traded, ints, reals)
-        return THRESHOLDS, m, first, last, feasible, 0.0, overlaps
+        feasible, first, last = _solve_thresholds(bid, ask, n, m, max_spread, tick, traded, wide, ints, reals)
+        return THRESHOLDS, m, first, last, feasible, 0.0, overlaps, 0
     if single_cells:
         feasible, off_one = _solve_bins(bid, ask, n, m, max_spread, tick, traded, ints, reals, free)
-        return BINS, m, 0, m - 1, feasible, off_one, overlaps
+        return BINS, m, 0, m - 1, feasible, off_one, overlaps, m - 1 - priced_cells
     if m > MAX_CUTPOINTS:
-        return UNSOLVED, m, -1, -1, True, 0.0, overlaps
+        return UNSOLVED, m, -1, -1, True, 0.0, overlaps, 0
     feasible, solved = _solve_mixed(bid, ask, n, m, max_spread, tick, traded, ints, reals, dense, lines, places)
     if not solved:
-        return UNSOLVED, m, -1, -1, feasible, 0.0, overlaps
-    return MIXED, m, 0, m - 1, feasible, 0.0, overlaps
+        return UNSOLVED, m, -1, -1, feasible, 0.0, overlaps, 0
+    return MIXED, m, 0, m - 1, feasible, 0.0, overlaps, 0

@@ -60,6 +60,7 @@ class Known(NamedTuple):
         mixed_lattice: contracts disagree about it.
         first: place of the first resolved contract in strike order, -1 without any.
         last: place of the last one.
+        duplicates: resolved contracts that pay on the same values as the one before them in strike order.
         specs_known_at: greatest known_at of the specs.
         quotes_known_at: greatest known_at of the quotes.
     """
@@ -71,6 +72,7 @@ class Known(NamedTuple):
     mixed_lattice: bool
     first: int
     last: int
+    duplicates: int
     specs_known_at: int
     quotes_known_at: int
 
@@ -128,7 +130,7 @@ def find_quotes(
         feed_seen: receives when each feed last reported on any contract of the ladder.
     """
     n, resolved, quoted = 0, 0, 0
-    first, last, tick, mixed = -1, -1, math.nan, False
+    first, last, tick, mixed, duplicates = -1, -1, math.nan, False, 0
     specs_known, quotes_known = MISSING_TIME, MISSING_TIME
     feed_seen[:] = MISSING_TIME
     for j in range(start, stop):
@@ -143,6 +145,9 @@ def find_quotes(
             resolved += 1
             mixed = mixed or (tick != spec.tick and not math.isnan(tick))
             tick = spec.tick
+            if last >= 0:
+                before = specs[at[last].spec]
+                duplicates += before.lo == spec.lo and before.hi == spec.hi
             first, last = n if first < 0 else first, n
             c = spec.contract
             found = last_known(known_at, offsets[c], offsets[c + 1], as_of)
@@ -155,7 +160,7 @@ def find_quotes(
                 feed_seen[here.feed] = max(feed_seen[here.feed], here.ts)
                 quotes_known = max(quotes_known, here.known_at)
         n += 1
-    return Known(n, resolved, quoted, tick, mixed, first, last, specs_known, quotes_known)
+    return Known(n, resolved, quoted, tick, mixed, first, last, duplicates, specs_known, quotes_known)
 
 
 @in_place

@@ -49,10 +49,14 @@ FLAGS = (
     "wide_spread",
     "coarse_support",
     "open_tail",
+    "one_sided",  # no live contract has both a bid and an ask: the law rests on bounds alone
+    "duplicate_strikes",  # several contracts pay on the same values: their quotes were merged
+    "bin_gaps",  # values between the bins that no contract pays on: their mass is a remainder
+    "non_monotone",  # trades contradict each other by more than the cost at which quotes are gated
 )
 (
     FLAG_COVERAGE, FLAG_STALE, FLAG_FEW, FLAG_UNRESOLVED, FLAG_BINS, FLAG_CROSSED, FLAG_PRICE, FLAG_ARBITRAGE,
-    FLAG_WIDE, FLAG_COARSE, FLAG_TAIL,
+    FLAG_WIDE, FLAG_COARSE, FLAG_TAIL, FLAG_ONE_SIDED, FLAG_DUPLICATE, FLAG_GAPS, FLAG_NON_MONOTONE,
 ) = (1 << i for i in range(len(FLAGS)))  # fmt: skip
 
 # The score's age term decays by a factor e for every sixth of a quote's permitted life: five minutes of thirty.

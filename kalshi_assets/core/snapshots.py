@@ -84,6 +84,7 @@ class Rules(NamedTuple):
     fresh_days: float
     policy: int
     max_points: int
+    wide_targets: bool
     lags: tuple[int, ...]
     lag_max_age: float
 
@@ -268,11 +269,12 @@ def evaluate(
         spread = median(spreads, n, sorting)
         coverage = live.n / n if n > 0 else 0.0
 
-        kind, m, first, last, feasible, off_one, overlaps = UNSOLVED, 0, -1, -1, True, 0.0, 0
+        kind, m, first, last, feasible, off_one, overlaps, gaps = UNSOLVED, 0, -1, -1, True, 0.0, 0, 0
         if live.n > 0 and not known.mixed_lattice:
-            kind, m, first, last, feasible, off_one, overlaps = solve_ladder(
-                live.n, rules.max_spread, rules.price_tick, traded, ints, reals, free, dense, lines, places
-            )
+            kind, m, first, last, feasible, off_one, overlaps, gaps = solve_ladder(
+                live.n, rules.max_spread, rules.price_tick, traded, rules.wide_targets, ints, reals, free, dense,
+                lines, places,
+            )  # fmt: skip
         solved = kind != UNSOLVED and first >= 0
         width, violation, n_edges = spread, 0.0, 0
         count[num.PRE], count[num.POST] = 0, 0
@@ -369,6 +371,10 @@ def evaluate(
         flags |= q.FLAG_FEW if live.n < rules.min_contracts else 0
         flags |= q.FLAG_UNRESOLVED if known.resolved < n or n == 0 else 0
         flags |= q.FLAG_BINS if overlaps > 0 else 0
+        flags |= q.FLAG_GAPS if gaps > 0 else 0
+        flags |= q.FLAG_DUPLICATE if known.duplicates > 0 else 0
+        flags |= q.FLAG_ONE_SIDED if not traded and live.n > 0 and live.two_sided == 0 else 0
+        flags |= q.FLAG_NON_MONOTONE if traded and row[num.COST] > rules.max_cost else 0
         flags |= 0 if feasible else q.FLAG_ARBITRAGE
         flags |= q.FLAG_WIDE if width > rules.good_width + 1e-9 else 0
         count[num.N], count[num.LIVE], count[num.TWO], count[num.GATE] = n, live.n, live.two_sided, gate

@@ -197,7 +197,9 @@ def test_overlapping_ranges_are_flagged_and_clean_ones_are_not() -> None:
     prices = [(0.29, 0.31), (0.39, 0.41), (0.29, 0.31)]
     assert "invalid_bin_structure" in row(rows, quoted(rows, prices))["quality_flags"]
     apart = [contract(f"B{k}", "between", lo, hi) for k, (lo, hi) in enumerate([(0.1, 0.2), (0.3, 0.4), (0.5, 0.6)])]
-    assert "invalid_bin_structure" not in row(apart, quoted(apart, prices))["quality_flags"]
+    assert not {"invalid_bin_structure", "bin_gaps"} & set(row(apart, quoted(apart, prices))["quality_flags"])
+    gapped = [contract(f"B{k}", "between", lo, hi) for k, (lo, hi) in enumerate([(0.1, 0.2), (0.5, 0.6), (0.7, 0.8)])]
+    assert "bin_gaps" in row(gapped, quoted(gapped, prices))["quality_flags"]
 
 
 def test_an_unresolved_contract_is_counted_flagged_and_never_priced() -> None:

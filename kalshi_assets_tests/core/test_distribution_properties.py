@@ -141,13 +141,19 @@ def test_stretched_prices(price: int, probability: int) -> None:
     assert stretched(price) == probability
 
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
 GOOD = list(CPI_QUOTES)
 POISONS: dict[str, tuple[list[float], list[tuple[float | None, float | None]], str | None]] = {
     "crossed book": (list(CPI_STRIKES), [*GOOD[:3], (0.68, 0.64), *GOOD[4:]], "crossed_book"),
     "crossed strikes": (list(CPI_STRIKES), [GOOD[2], GOOD[1], GOOD[0], *GOOD[3:]], "executable_arbitrage"),
     "all NaN": (list(CPI_STRIKES), [(NAN, NAN)] * 6, "low_coverage"),
-    "some NaN": (list(CPI_STRIKES), [(NAN, NAN)] * 3 + GOOD[3:], "low_coverage"),
+    "one NaN pair": (list(CPI_STRIKES), [*GOOD[:2], (NAN, NAN), *GOOD[3:]], "invalid_price"),
+    "one NaN bid": (list(CPI_STRIKES), [*GOOD[:2], (NAN, 0.92), *GOOD[3:]], "invalid_price"),
+    "an infinite ask": (list(CPI_STRIKES), [*GOOD[:2], (0.89, INF), *GOOD[3:]], "invalid_price"),
+    "a bid of minus infinity": (list(CPI_STRIKES), [*GOOD[:2], (-INF, 0.92), *GOOD[3:]], "invalid_price"),
+    "a huge ask": (list(CPI_STRIKES), [*GOOD[:2], (0.89, 1e300), *GOOD[3:]], "invalid_price"),
+    "a hair below nought": (list(CPI_STRIKES), [*GOOD[:2], (-1e-7, 0.92), *GOOD[3:]], "invalid_price"),
+    "asks alone": (list(CPI_STRIKES), [(None, ask) for _, ask in GOOD], "one_sided"),
     "negative": (list(CPI_STRIKES), [(-0.2, 0.99), *GOOD[1:]], "invalid_price"),
     "above one": (list(CPI_STRIKES), [(0.97, 1.7), *GOOD[1:]], "invalid_price"),
     "one contract": ([0.1], [(0.4, 0.42)], "insufficient_contracts"),
@@ -156,6 +162,11 @@ POISONS: dict[str, tuple[list[float], list[tuple[float | None, float | None]], s
         [0.0, 0.1, 0.1, 0.2],
         [(0.9, 0.92), (0.5, 0.52), (0.6, 0.62), (0.1, 0.12)],
         "executable_arbitrage",
+    ),
+    "duplicate strikes that agree": (
+        [*CPI_STRIKES[:4], CPI_STRIKES[3], *CPI_STRIKES[4:]],
+        [*GOOD[:4], (0.60, 0.665), *GOOD[4:]],
+        "duplicate_strikes",
     ),
 }
 

@@ -163,10 +163,10 @@ def test_decimals_become_integers_wherever_they_lie(kind: pa.DataType, cut: int)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300, -1e300])
-def test_what_is_no_number_is_no_price_and_no_count(wrong: float) -> None:
+def test_what_is_no_number_is_a_bad_price_and_no_count(wrong: float) -> None:
     rows = [quote("A", wrong, wrong, volume=wrong, open_interest=wrong), quote("A", 0.5, 0.6, at=minute(0))]
     found = index(rows)
-    assert sides(found) == ([NO_PRICE, 500_000], [NO_PRICE, 600_000])
+    assert sides(found) == ([BAD_PRICE, 500_000], [BAD_PRICE, 600_000])
     assert np.isnan(volumes(found)[0])
     assert found.columns.interests[0, 0] < 0
     assert volumes(found)[1] == 10.0

@@ -76,6 +76,25 @@ def test_a_coherent_ladder_keeps_its_last_prices() -> None:
     assert found["gate_reason"] is None
 
 
+def test_an_upside_down_ladder_is_flagged() -> None:
+    found = built([trade(t, p) for t, p in zip(NAMES, (5, 30, 60, 95), strict=True)], LADDER).distributions.to_pylist()[0]
+    # pooled to 0.475 throughout: 42.5, 17.5, 12.5 and 47.5 cents away from the four prices
+    assert found["repair_cost_usd"] == pytest.approx(1.2)
+    assert found["mean"] is not None
+    assert "non_monotone" in found["quality_flags"]
+    small = built([trade(t, p) for t, p in zip(NAMES, (90, 60, 63, 10), strict=True)], LADDER)
+    assert "non_monotone" not in small.distributions.to_pylist()[0]["quality_flags"]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.2, 1.7])
+def test_a_price_that_is_none_is_flagged(wrong: float) -> None:
+    rows = table([trade(t, p) for t, p in zip(NAMES, (90, 60, 30, 10), strict=True)])
+    place = rows.column_names.index("yes_price_usd")
+    rows = rows.set_column(place, "yes_price_usd", pa.array([0.9, wrong, 0.3, 0.1]))
+    found = build_distributions(specs_of(LADDER), rows, snapshots_table(), TRADES).distributions.to_pylist()[0]
+    assert (found["n_live"], "invalid_price" in found["quality_flags"]) == (3, True)
+
+
 def test_a_rise_is_pooled_by_recency() -> None:
     # 0.5 is an hour old, 0.7 is a day old: weights 1/(0.25 + 1/24) and 1/(0.25 + 1).
     rows = [trade(NAMES[0], 90), trade(NAMES[1], 50), trade(NAMES[2], 70, age=DAY), trade(NAMES[3], 10)]
