@@ -64,20 +64,21 @@ def collect_cutpoints(lo: Ints, hi: Ints, n: int, cut: Ints) -> int:
 
 
 @in_place
-def _node(cut: Ints, m: int, end: int) -> int:
-    """Node of an end: 0 for minus infinity, m + 1 for plus infinity, 1 + position of a cutpoint."""
+def _node(cut: Ints, m: int, end: int, near: int) -> int:
+    """Node of an end: 0 for minus infinity, m + 1 for plus infinity, 1 + position of a cutpoint.
+
+    The search begins at a node nearby, for contracts come nearly sorted.
+    """
     if end == MINUS:
         return 0
     if end == PLUS:
         return m + 1
-    low, high = 0, m - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cut[middle] < end:
-            low = middle + 1
-        else:
-            high = middle
-    return low + 1
+    k = min(max(near - 1, 0), m - 1)
+    while cut[k] < end:
+        k += 1
+    while cut[k] > end:
+        k -= 1
+    return k + 1
 
 
 @in_place
@@ -117,7 +118,15 @@ def _average_prices(n: int, thresholds: bool, places: int, ints: Ints, reals: Fl
 
 @in_place
 def _solve_thresholds(
-    bid: Ints, ask: Ints, n: int, m: int, max_spread: int, tick: int, traded: bool, wide: bool, ints: Ints,
+    bid: Ints,
+    ask: Ints,
+    n: int,
+    m: int,
+    max_spread: int,
+    tick: int,
+    traded: bool,
+    wide: bool,
+    ints: Ints,
     reals: Floats,
 ) -> tuple[bool, int, int]:
     """Bounds of every contract move to its one cutpoint; contracts that meet there merge to best bid and best ask."""
@@ -258,15 +267,16 @@ def solve_ladder(
 
     Returns:
         (kind, cutpoints, first and last rung with a determined survival, quotes are coherent,
-        distance of the bins' mids from a sum of one, overlapping ranges, gaps between bins). First is -1 without any target.
+        distance of the bins' mids from a sum of one, overlapping ranges, gaps between bins). First is -1
+        without any target.
         Bounds of incoherent quotes are dropped: envelopes are then 0 and 1.
     """
     lo, hi, bid, ask = ints[LO], ints[HI], ints[BID], ints[ASK]
     m = collect_cutpoints(lo, hi, n, ints[CUT])
     thresholds, single_cells, ranges, priced_cells = True, True, 0, 0
     for i in range(n):
-        ints[U, i] = _node(ints[CUT], m, lo[i])
-        ints[V, i] = _node(ints[CUT], m, hi[i])
+        ints[U, i] = _node(ints[CUT], m, lo[i], ints[U, i - 1] if i > 0 else 0)
+        ints[V, i] = _node(ints[CUT], m, hi[i], ints[V, i - 1] if i > 0 else 0)
         thresholds = thresholds and (lo[i] == MINUS or hi[i] == PLUS)
         single_cells = single_cells and ints[V, i] == ints[U, i] + 1
         if lo[i] != MINUS and hi[i] != PLUS:

@@ -43,33 +43,72 @@ def _price(units: int, empty_at: int) -> int:
 
 
 @in_place
+def _sum_window(start: int, stop: int, known_at: Ints, traded: Ints, window: int, rows: Records) -> None:
+    """Volume with known_at in (row - window, row] for a contract with one feed, simultaneous rows included.
+
+    Summed in whole hundredths of a contract, so that the order of simultaneous rows leaves no
+    trace. A row that does not say what was traded has none.
+    """
+    oldest, first, total = start, start, 0
+    for i in range(start, stop):
+        now = known_at[i]
+        total += max(traded[i, 0], 0)
+        if i + 1 < stop and known_at[i + 1] == now:
+            continue
+        while known_at[oldest] <= now - window:
+            total -= max(traded[oldest, 0], 0)
+            oldest += 1
+        for k in range(first, i + 1):
+            rows[k - start].volume = total / 100.0 if traded[k, 0] >= 0 else math.nan
+        first = i + 1
+
+
+@in_place
+def _sum_windows(
+    start: int, stop: int, known_at: Ints, traded: Ints, window: int, oldest: Ints, total: Ints, rows: Records
+) -> None:
+    """As ``_sum_window`` for a contract with several feeds: volume of the row's own feed, one window a feed."""
+    oldest[:] = start
+    total[:] = 0
+    first = start
+    for i in range(start, stop):
+        now = known_at[i]
+        total[rows[i - start].feed] += max(traded[i, 0], 0)
+        if i + 1 < stop and known_at[i + 1] == now:
+            continue
+        for k in range(first, i + 1):
+            feed = rows[k - start].feed
+            at = oldest[feed]
+            while known_at[at] <= now - window or rows[at - start].feed != feed:
+                if rows[at - start].feed == feed:
+                    total[feed] -= max(traded[at, 0], 0)
+                at += 1
+            oldest[feed] = at
+            rows[k - start].volume = total[feed] / 100.0 if traded[k, 0] >= 0 else math.nan
+        first = i + 1
+
+
+@in_place
 def _pack_contract(
     start: int, stop: int, known_at: Ints, ts: Ints, feed_ends: Ints, feed_of_run: Ints, rank: Ints, bids: Ints,
-    asks: Ints, interests: Ints, traded: Ints, window: int, oldest: Ints, total: Ints, rows: Records,
+    asks: Ints, interests: Ints, rows: Records,
 ) -> None:  # fmt: skip
-    """Write the records of one contract, whose rows are ``start:stop`` of the columns.
+    """Write the records of one contract, whose rows are ``start:stop`` of the columns, all but their volume.
 
     The newest of some rows has the latest ts; then its feed ranks first, then its known_at is last.
     Rows that agree on all three contradict the table's key; what is left of
     the comparison only makes the choice independent of their order.
-
-    The volume is that of the row's own feed with known_at in (row - window, row], simultaneous rows
-    included, summed in whole hundredths of a contract: the order of such rows leaves no trace.
-    A row that does not say what was traded has none.
     """
     run = np.searchsorted(feed_ends, start, side="right")
-    oldest[:] = start
-    total[:] = 0
-    best, first = start, start
+    best, latest = start, np.int64(-(1 << 62))
     for i in range(start, stop):
         run += feed_ends[run] <= i
         feed = feed_of_run[run]
         row = rows[i - start]
         row.ts, row.feed = ts[i], feed
         row.bid, row.ask = _price(bids[i, 0], 0), _price(asks[i, 0], MICRO)
-        total[feed] += max(traded[i, 0], 0)
-        better = ts[i] > ts[best]
-        if ts[i] == ts[best] and i > start:
+        better = ts[i] > latest
+        if ts[i] == latest:
             held = rows[best - start].feed
             if rank[feed] != rank[held]:
                 better = rank[feed] < rank[held]
@@ -81,21 +120,9 @@ def _pack_contract(
                 better = asks[i, 0] < asks[best, 0]
             else:
                 better = interests[i, 0] > interests[best, 0]
-        best = i if better else best
+        if better:
+            best, latest = i, ts[i]
         row.newest = best - start
-        if i + 1 < stop and known_at[i + 1] == known_at[i]:
-            continue
-        limit = known_at[i] - window
-        for k in range(first, i + 1):
-            here = rows[k - start]
-            feed, oldest_row = here.feed, oldest[here.feed]
-            while known_at[oldest_row] <= limit or rows[oldest_row - start].feed != feed:
-                if rows[oldest_row - start].feed == feed:
-                    total[feed] -= max(traded[oldest_row, 0], 0)
-                oldest_row += 1
-            oldest[feed] = oldest_row
-            here.volume = total[feed] / 100.0 if traded[k, 0] >= 0 else math.nan
-        first = i + 1
 
 
 @in_place
@@ -136,8 +163,10 @@ def pack_ladder(
             continue
         start, stop = offsets[contract], offsets[contract + 1]
         packed[contract], shift[contract] = True, filled - start
-        _pack_contract(
-            start, stop, known_at, ts, feed_ends, feed_of_run, rank, bids, asks, interests, traded, window, oldest,
-            total, rows[filled : filled + stop - start],
-        )  # fmt: skip
+        mine = rows[filled : filled + stop - start]
+        _pack_contract(start, stop, known_at, ts, feed_ends, feed_of_run, rank, bids, asks, interests, mine)
+        if rank.size > 1:
+            _sum_windows(start, stop, known_at, traded, window, oldest, total, mine)
+        else:
+            _sum_window(start, stop, known_at, traded, window, mine)
         filled += stop - start

@@ -14,7 +14,8 @@ from kalshi_assets.core.compiled import in_place
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_BISECTIONS = 200
+# Each step halves what is left or solves it; this many halve any interval of floats away.
+_STEPS = 2200
 
 
 @in_place
@@ -30,40 +31,45 @@ def _level(
 ) -> None:
     """Solve ``sum clip(base + t slope, lower, upper) = goal`` over the taken cells for t, and write the terms.
 
-    Slopes are positive, so the sum rises with t. Bisection finds which cells
-    are inside their box; the last step then solves that linear piece exactly.
+    Slopes are positive, so the sum rises with t, straight from one point where a cell meets its box to the
+    next. Newton's step from anywhere on the right straight piece is the solution; a step that leaves
+    the bracket gives way to halving it.
     """
     low, high = 0.0, 0.0
     for i in range(n):
         if take[i]:
             low = min(low, (lower[i] - base[i]) / slope[i])
             high = max(high, (upper[i] - base[i]) / slope[i])
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        if middle <= low or middle >= high:
-            break
-        total = 0.0
-        for i in range(n):
-            if take[i]:
-                total += min(max(base[i] + middle * slope[i], lower[i]), upper[i])
-        if total < goal:
-            low = middle
-        else:
-            high = middle
     t = 0.5 * (low + high)
-    fixed, moving, speed = 0.0, 0.0, 0.0
-    for i in range(n):
-        if take[i]:
+    for _ in range(_STEPS):
+        fixed, moving, speed = 0.0, 0.0, 0.0
+        begins, ends = low, high
+        for i in range(n):
+            if not take[i]:
+                continue
             value = base[i] + t * slope[i]
             if value <= lower[i]:
                 fixed += lower[i]
+                ends = min(ends, (lower[i] - base[i]) / slope[i])
             elif value >= upper[i]:
                 fixed += upper[i]
+                begins = max(begins, (upper[i] - base[i]) / slope[i])
             else:
                 moving += base[i]
                 speed += slope[i]
-    if speed > 0.0:
-        t = (goal - fixed - moving) / speed
+                begins = max(begins, (lower[i] - base[i]) / slope[i])
+                ends = min(ends, (upper[i] - base[i]) / slope[i])
+        step = (goal - fixed - moving) / speed if speed > 0.0 else t
+        if speed > 0.0 and begins <= step <= ends:
+            t = step
+            break
+        if fixed + moving + t * speed < goal:
+            low = t
+        else:
+            high = t
+        t = step if low < step < high else 0.5 * (low + high)
+        if not low < t < high:
+            break
     for i in range(n):
         if take[i]:
             out[i] = min(max(base[i] + t * slope[i], lower[i]), upper[i])

@@ -47,9 +47,9 @@ def _text_ends(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], n: i
             uneven |= (offsets[k + 1] - offsets[k]) ^ length
         if uneven == 0:
             here, before = data[offsets[i] : offsets[stop]], data[offsets[i - 1] : offsets[stop - 1]]
-            differ = 0
+            differ = np.uint8(0)
             for b in range(here.size):
-                differ += here[b] != before[b]
+                differ = np.uint8(differ | (here[b] ^ before[b]))
             if differ == 0:
                 i = stop
                 continue
@@ -71,6 +71,10 @@ def _text_ends(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], n: i
 
 def _runs_of_chunk(chunk: pa.Array) -> tuple[Ints, pa.Array]:
     if not pa.types.is_string(chunk.type) or chunk.null_count:
+        if pa.types.is_integer(chunk.type) and not chunk.null_count:
+            extremes = pc.min_max(chunk)
+            if extremes["min"] == extremes["max"]:  # as bars of one length are
+                return np.array([len(chunk)]), chunk[:1]
         encoded = pc.run_end_encode(chunk, run_end_type=pa.int64())
         return np.asarray(encoded.run_ends), encoded.values
     _, offsets, data = chunk.buffers()
