@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from bench.ladders import Ladders, make_ladders
 from bench.measuring import Result, Timing, best_of
 from bench.shared_ladders import SCRIPT, shared_ladders
+from kalshi_assets.core.asof import QUOTE_COLUMNS
 from kalshi_assets.core.distribution import build_distributions
 from kalshi_assets.core.ladder_batch import repaired_moments
+from kalshi_assets.core.tables import TABLES
 from kalshi_assets.store.lake import Lake, Scope
 
 CONTRACTS, QUOTES, SNAPSHOTS = 10, 1200, 50
@@ -42,7 +44,11 @@ def measure() -> list[Result]:
             (str(events), f"{made.quotes.num_rows:,}", f"{n:,}", f"{1 - gated:.0%}", *_ratio(timing, n, original))
         )
         cpu["memory"][events] = timing.cpu_s / n
-        timing = best_of(3, lambda made=made: _through_store(made))  # type: ignore[misc]
+        with tempfile.TemporaryDirectory() as folder:
+            lake = Lake(Path(folder))
+            scope = Scope(event_dates=pc.unique(made.quotes["event_date"]).to_pylist())
+            lake.replace("quotes", made.quotes, scope=scope, run_id="bench")
+            timing = _best_through_store(made, lake, scope)
         store.append((str(events), f"{made.quotes.num_rows:,}", f"{n:,}", *_ratio(timing, n, original)))
         cpu["store"][events] = timing.cpu_s / n
     notes = (
@@ -60,7 +66,7 @@ def measure() -> list[Result]:
             (_growth(cpu["memory"]), *notes),
         ),
         Result(
-            "Distributions through the store: quotes written and read back, distributions and rungs written",
+            "Distributions through the store: quotes read, distributions and rungs written",
             ("events", "quotes", "snapshots", *heads),
             store,
             (_growth(cpu["store"]), *notes, "The original is in memory: its store is not in its figure."),
@@ -73,16 +79,24 @@ def _in_memory(made: Ladders):  # type: ignore[no-untyped-def]
     return build_distributions(made.specs, made.quotes, made.snapshots)
 
 
-def _through_store(made: Ladders) -> None:
-    """Every row crosses the store in both directions; specs and snapshots, which are few, come from memory."""
+def _through_store(made: Ladders, lake: Lake) -> None:
+    """Quotes come from a lake, results go there; specs and snapshots, which are few, lie in memory."""
     dates = pc.unique(made.quotes["event_date"]).to_pylist()
     scope = Scope(event_dates=dates)
-    with tempfile.TemporaryDirectory() as folder:
-        lake = Lake(Path(folder))
-        lake.replace("quotes", made.quotes, scope=scope, run_id="bench")
-        built = build_distributions(made.specs, lake.read("quotes", event_dates=dates, history=True), made.snapshots)
-        lake.replace("distribution_rungs", built.rungs, scope=scope, run_id="bench")
-        lake.replace("distributions", built.distributions, scope=scope, run_id="bench")
+    quotes = lake.read("quotes", columns=QUOTE_COLUMNS, event_dates=dates, history=True)
+    built = build_distributions(made.specs, quotes, made.snapshots)
+    lake.replace("distribution_rungs", built.rungs, scope=scope, run_id="bench")
+    lake.replace("distributions", built.distributions, scope=scope, run_id="bench")
+
+
+def _best_through_store(made: Ladders, lake: Lake, scope: Scope) -> Timing:
+    """Best of three; what was written is taken out in between, for the same rows again would not be written."""
+    timings = []
+    for _ in range(4):
+        timings.append(best_of(1, lambda: _through_store(made, lake)))
+        for name in ("distribution_rungs", "distributions"):
+            lake.replace(name, TABLES[name].schema.empty_table(), scope=scope, run_id="bench")
+    return min(timings[1:], key=lambda t: t.wall_s)  # the first one makes the tables
 
 
 def _ratio(timing: Timing, n: int, original: float) -> Sequence[str]:
