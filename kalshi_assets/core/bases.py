@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.distribution import QUOTES, TRADES, DistributionConfig, DistributionTables, build_distributions
+from kalshi_assets.core.horizons import DAILY
 from kalshi_assets.core.tables import TABLES, TEXT
 
 
@@ -49,6 +50,30 @@ def distributions_by_basis(
         distributions=_merged("distributions", [p.distributions for p in parts]),
         rungs=_merged("distribution_rungs", [p.rungs for p in parts]),
     )
+
+
+def distributions_from_trades(
+    specs: pa.Table, trades: pa.Table, snapshots: pa.Table, config: DistributionConfig
+) -> pa.Table:
+    """Distributions of every named snapshot from trades alone, whatever a series rests on.
+
+    An event that has not traded by then has its rows as well, without moments: leaving out those that never trade
+    would tell at each time what comes.
+
+    Args:
+        specs: rows of table ``contract_specs``, any versions.
+        trades: rows of table ``trades``.
+        snapshots: rows shaped as ``horizons.SNAPSHOTS``; the daily grid is left out.
+        config: every choice but the basis.
+
+    Returns:
+        Rows of table ``trade_distributions``.
+
+    Raises:
+        DomainError: as ``distribution.build_distributions``.
+    """
+    named = snapshots.filter(pc.not_equal(snapshots["horizon"], DAILY))
+    return build_distributions(specs, trades, named, replace(config, basis=TRADES)).distributions
 
 
 def traded_series(distributions: pa.Table) -> tuple[str, ...]:

@@ -16,11 +16,8 @@ import pyarrow.compute as pc
 from kalshi_assets.core.columns import MISSING_TIME, Ints, Reals, days, reals, span_micros, times
 from kalshi_assets.core.prints import newest_known, prints_known, vintages_of
 from kalshi_assets.core.regimes import Tags, inflation_regime, policy_regime, volatility_regime
-from kalshi_assets.core.series import SERIES_FACTS
+from kalshi_assets.core.series import INFLATION_SERIES, POLICY_RATE, SERIES_FACTS, VOLATILITY_SYMBOL
 
-INFLATION_SERIES = "KXCPIYOY"
-VOLATILITY_SYMBOL = "VIXCLS"
-POLICY_RATE = "DFEDTARU"
 POLICY_LOOKBACK = timedelta(days=90)
 _BPS_PER_PERCENT = 100.0
 

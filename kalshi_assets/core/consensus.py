@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import (
     MISSING_TIME,
@@ -22,8 +23,10 @@ from kalshi_assets.core.columns import (
     reals,
     span_micros,
     times,
+    vocabulary,
 )
 from kalshi_assets.core.compiled import compiled
+from kalshi_assets.core.horizons import rows_in_force
 from kalshi_assets.core.tables import REAL, TEXT, TIME
 
 _SCHEMA = pa.schema(
@@ -69,14 +72,44 @@ def consensus_known(of_events: pa.Table, event_tickers: Any, as_of: Ints, *, max
     Returns:
         The values, NaN where there is none, and when each became known, ``MISSING_TIME`` there.
     """
-    words = pa.array(sorted(set(of_events["event_ticker"].to_pylist())), TEXT)
-    offsets = np.searchsorted(codes(of_events["event_ticker"], words), np.arange(len(words) + 1)).astype(np.int64)
-    known_at = times(of_events["known_at"])
-    at = last_in_group(offsets, known_at, codes(event_tickers, words), as_of, span_micros(max_age))
-    if not known_at.size:
-        return np.full(as_of.shape, np.nan), np.full(as_of.shape, MISSING_TIME, np.int64)
-    value = reals(of_events["consensus"])
-    return np.where(at >= 0, value[at], np.nan), np.where(at >= 0, known_at[at], MISSING_TIME)
+    words = vocabulary(of_events["event_ticker"])
+    return _newest(of_events, codes(of_events["event_ticker"], words), codes(event_tickers, words), as_of, max_age)
+
+
+def consensus_then(
+    consensus: pa.Table, events: pa.Table, event_tickers: Any, as_of: Ints, *, max_age: timedelta
+) -> tuple[Reals, Ints]:
+    """The newest consensus known at each as-of time about the period that the event was known to stand for then.
+
+    Args:
+        consensus: rows of that table, all versions.
+        events: rows of that table, all versions: a period that is corrected later is not the one of before.
+        event_tickers: event of each question, shape (n,).
+        as_of: microseconds since 1970 UTC, shape (n,).
+        max_age: oldest consensus that counts, from when it became known.
+
+    Returns:
+        As ``consensus_known``.
+    """
+    said, about = _release(consensus), _release(events)
+    words = vocabulary(said)
+    event = rows_in_force(events, event_tickers, as_of)
+    # What nothing was known of, at row -1, is about no release.
+    return _newest(consensus, codes(said, words), np.append(codes(about, words), -1)[event], as_of, max_age)
+
+
+def _release(rows: pa.Table) -> Any:
+    """Series and period of each row as one text; null where it has no period."""
+    return pc.binary_join_element_wise(rows["series_ticker"], rows["period"].cast(TEXT), "|")
+
+
+def _newest(said: pa.Table, group: Ints, asked: Ints, as_of: Ints, max_age: timedelta) -> tuple[Reals, Ints]:
+    known_at = times(said["known_at"])
+    order = np.lexsort((known_at, group))
+    offsets = np.searchsorted(group[order], np.arange(asked.max(initial=-1) + 2)).astype(np.int64)
+    at = last_in_group(offsets, known_at[order], asked, as_of, span_micros(max_age))
+    row = np.where(at >= 0, np.append(order, -1)[at], -1)
+    return np.append(reals(said["consensus"]), np.nan)[row], np.append(known_at, MISSING_TIME)[row]
 
 
 @compiled

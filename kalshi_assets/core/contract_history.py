@@ -120,17 +120,17 @@ def extend_history(held: pa.Table, fresh: pa.Table, rule: HistoryRule, *, receiv
     return sort_rows(_apart_from(held, pa.concat_tables([seen_first, *later]), rule), [rule.key, "known_at"])
 
 
-def refile(held: pa.Table, present: pa.Table, dates: Sequence[date], key: str) -> tuple[pa.Table, pa.Table]:
+def refile(held: pa.Table, present: pa.Table, dates: Sequence[date], key: Sequence[str]) -> tuple[pa.Table, pa.Table]:
     """Histories under the event dates where their events are now.
 
     A history is filed as a whole, under the newest date of its event: what reads the versions of a
     ladder finds them in one place, and the mapping tells under which date they were before.
 
     Args:
-        held: versions of contracts or events, from every date under which their events ever were.
+        held: versions of rows about events, from every date under which those ever were.
         present: ``event_ticker`` and ``event_date`` of the events that are listed; any other stays where it is.
         dates: the event dates that are about to be written.
-        key: the column that names one fact.
+        key: the columns that name one fact.
 
     Returns:
         All versions that belong under the dates; and the rows that must stay under one of them although
@@ -141,13 +141,15 @@ def refile(held: pa.Table, present: pa.Table, dates: Sequence[date], key: str) -
     target = pc.coalesce(pc.take(present["event_date"], at), own)
     written = pa.array(list(dates), DATE)
     moved, here = pc.not_equal(target, own), pc.is_in(target, value_set=written)
+    if not pc.any(moved).as_py():
+        return held.filter(here), held.slice(0, 0)
     arrived = pc.is_in(event, value_set=pc.unique(event.filter(pc.invert(moved))))
     stranded = pc.and_(pc.and_(moved, pc.is_in(own, value_set=written)), pc.invert(pc.or_(here, arrived)))
     filed = held.set_column(held.schema.get_field_index("event_date"), held.schema.field("event_date"), target)
     # Where the event was before and where it is now may both hold a version: the latter counts.
     both = pa.concat_tables([filed.filter(pc.and_(here, moved)), filed.filter(pc.and_(here, pc.invert(moved)))])
     numbered = both.append_column("place", pa.array(np.arange(both.num_rows)))
-    return both.filter(pa.array(last_of_each(numbered, [key, "known_at"], ["place"]))), held.filter(stranded)
+    return both.filter(pa.array(last_of_each(numbered, [*key, "known_at"], ["place"]))), held.filter(stranded)
 
 
 def _newest_known(held: pa.Table, held_code: Ints, receipt: int, n: int) -> Ints:

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from kalshi_assets.core import directions as d
-from kalshi_assets.core.lattice import index_above, index_at_or_above, infer_tick
+from kalshi_assets.core.lattice import exact, index_above, index_at_or_above, infer_tick
 from kalshi_assets.core.series import facts_for
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import DomainError
@@ -35,6 +35,8 @@ _REQUIRED = ("event_ticker", "series_ticker", "event_date", "ticker", "known_at"
 # Strike types whose payout is not a set of published numbers.
 _NOT_NUMERIC = frozenset({"custom", "functional", "structured"})
 _TICKER_STRIKE = re.compile(r"-([TB])(N|-)?(\d+(?:\.\d+)?)$")
+_Ends = tuple[float | None, float | None]
+_OR_EQUAL = (d.GREATER_EQUAL, d.LESS_EQUAL)
 _CONFIDENCE = ("none", "low", "medium", "high")
 
 
@@ -61,7 +63,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _with_strikes(kind: str, strikes: tuple[float, ...]) -> tuple[float | None, float | None] | None:
+def _with_strikes(kind: str, strikes: tuple[float, ...]) -> _Ends | None:
     """(floor, cap) for a kind from the strikes named beside it; None when the number of strikes does not fit."""
     if kind == d.BETWEEN:
         return strikes if len(strikes) == 2 else None
@@ -73,7 +75,7 @@ def _with_strikes(kind: str, strikes: tuple[float, ...]) -> tuple[float | None, 
     return (value, None) if kind in (d.GREATER, d.GREATER_EQUAL) else (None, value)
 
 
-def _from_fields(kind: str, floor: float | None, cap: float | None) -> tuple[float | None, float | None] | None:
+def _from_fields(kind: str, floor: float | None, cap: float | None) -> _Ends | None:
     if kind == d.BETWEEN:
         return (floor, cap) if floor is not None and cap is not None else None
     if kind == d.EXACT:
@@ -98,7 +100,7 @@ def _from_ticker(ticker: str, series_ticker: str, kind: str | None) -> Predicate
     if number is None:
         return None
     letter, value = number
-    if letter == "B" and facts is not None and facts.tick == 1.0 and value % 1.0 == 0.5:
+    if letter == "B" and kind in (None, d.BETWEEN) and facts is not None and facts.tick == 1.0 and value % 1.0 == 0.5:
         return Predicate(d.BETWEEN, value - 0.5, value + 0.5, "ticker", "low")
     if letter != "T":
         return None
@@ -108,12 +110,29 @@ def _from_ticker(ticker: str, series_ticker: str, kind: str | None) -> Predicate
     return None if kind is None or ends is None else Predicate(kind, *ends, "ticker", "low")
 
 
+def _is_named(kind: str, ends: _Ends, letter: str, number: float, reach: float | None) -> bool:
+    """Whether the strikes of a text are those of the contract that a letter and a number name.
+
+    ``reach`` is how far "86 or above" may lie beyond the strict number 85 that it puts in other words.
+    """
+    floor, cap = ends
+    if letter == "B":
+        return kind != d.BETWEEN or (floor is not None and cap is not None and floor <= number <= cap)
+    strike = floor if kind == d.GREATER_EQUAL else cap
+    if reach is None or kind not in _OR_EQUAL or strike is None:
+        return number in ends
+    beyond = exact(strike) - exact(number)
+    return 0 <= (beyond if kind == d.GREATER_EQUAL else -beyond) <= exact(reach)
+
+
 def read_predicate(listing: Mapping[str, Any]) -> Predicate:
     """What one listing pays on, from its most reliable statement.
 
     Order: strike fields (``high``), yes-subtitle and rules (``medium``), title
-    and ticker (``low``). A text that names another number than the ticker is
-    passed over.
+    and ticker (``low``). A text that names another number than the ticker, or
+    another direction than the strike type, is passed over. The ticker's number
+    serves only beside the strike type's direction or a text's strict one, or
+    where no text compares anything; never where the subtitle names another.
 
     Args:
         listing: one row of table ``contracts``.
@@ -123,35 +142,47 @@ def read_predicate(listing: Mapping[str, Any]) -> Predicate:
     """
     strike_type, ticker = listing["strike_type"], listing["ticker"]
     floor, cap = _finite(listing["floor_strike"]), _finite(listing["cap_strike"])
+    unresolved = Predicate(d.UNRESOLVED, floor, cap, "none", "none")
     if strike_type in _NOT_NUMERIC or listing["market_type"] == "scalar":
         return Predicate(d.UNRESOLVED, floor, cap, "explicit_metadata", "none")
-    stated = d.resolve_direction(direction=strike_type)
-    if stated.kind is not None:
-        ends = _from_fields(stated.kind, floor, cap)
+    stated = d.resolve_direction(direction=strike_type).kind
+    if stated is not None:
+        ends = _from_fields(stated, floor, cap)
         if ends is not None:
-            return Predicate(stated.kind, *ends, "explicit_metadata", "high")
-    named = _ticker_number(ticker)
+            return Predicate(stated, *ends, "explicit_metadata", "high")
+    facts, in_ticker = facts_for(listing["series_ticker"]), _ticker_number(ticker)
+    named = [*([in_ticker] if in_ticker else []), *(("T", field) for field in (floor, cap) if field is not None)]
+    numbers = [number for _, number in named]
     rules = " ".join(part for part in (listing["rules_primary"], listing["rules_secondary"]) if part)
-    kind_said = stated.kind
+    kind_said, compared = stated, False
     for text, source, confidence in (
         (listing["yes_sub_title"], "subtitle", "medium"),
         (listing["rules_primary"], "rules_text", "medium"),
         (rules, "rules_text", "medium"),
         (listing["title"], "title", "low"),
     ):
-        kind = stated.kind or d.direction_in_text(text)
-        if kind is None:
+        kind, compares = d.read(text)
+        compared = compared or compares
+        if source == "subtitle" and not compares:
+            kind = stated  # a bare number
+        if kind is None or stated not in (None, kind):
             continue
-        kind_said = kind_said or kind
-        ends = _from_fields(kind, floor, cap) or _with_strikes(kind, d.strikes_in_text(text, kind))
+        # "86 or above" is the contract of the strict number 85: only the text names the number of its "or above"
+        strict = stated is not None or kind not in _OR_EQUAL
+        kind_said = kind_said or (kind if strict else None)
+        in_text = _with_strikes(kind, d.strikes_in_text(text, kind))
+        ends = (_from_fields(kind, floor, cap) if strict else None) or in_text
         if ends is None:
             continue
-        if source != "subtitle" and named is not None and named[0] == "T" and named[1] not in ends:
-            continue
-        return Predicate(kind, *ends, source, confidence)
-    return _from_ticker(ticker, listing["series_ticker"], kind_said) or Predicate(
-        d.UNRESOLVED, floor, cap, "none", "none"
-    )
+        own = source == "subtitle"
+        tick = facts.tick if facts is not None else infer_tick(n for n in (*ends, *numbers) if n is not None)
+        if all(_is_named(kind, ends, letter, number, tick if own else None) for letter, number in named):
+            return Predicate(kind, *ends, source, confidence)
+        if own:
+            return unresolved
+    if kind_said is None and compared:
+        return unresolved
+    return _from_ticker(ticker, listing["series_ticker"], kind_said) or unresolved
 
 
 def lattice_ends(predicate: Predicate, tick: float) -> tuple[int | None, int | None]:

@@ -3,15 +3,19 @@
 Three counts are independent of the download itself: the contracts of the ladder, the volume that the
 exchange reports for a settled contract, which its candles and its trades must add up to, and the
 volume of a day, which the day's minutes must add up to.
+
+A count is known when the last of what it rests on became known, and a count that became another one
+when that was found.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.corrections import COVERAGE, corrected
 from kalshi_assets.core.tables import TABLES, TIME
 
 _DAY_S = 86_400
@@ -39,8 +43,8 @@ def quote_coverage(
 
     Args:
         contracts: newest rows of table ``contracts``.
-        candles: rows of table ``quotes`` that came from candles.
-        trades: rows of table ``trades``.
+        candles: newest rows of table ``quotes`` that came from candles.
+        trades: newest rows of table ``trades``.
         pages: shaped as ``PAGES``, feeds ``candlesticks`` and ``trades``.
         minutes_before_close: how long before a ladder's last close its minutes were asked for; None: always.
     """
@@ -51,6 +55,7 @@ def quote_coverage(
     from_trades = _summed(listed, trades, "count_contracts")
     settled = pc.is_valid(listed["volume_contracts"])
     rows = listed.select([*_EVENT, "ticker", "close_time"])
+    rows = rows.append_column("known_at", _learned(rows["event_ticker"], contracts, candles, trades))
     asked = {feed: _pages(rows, pages.filter(pc.equal(pages["feed"], feed))) for feed in ("candlesticks", "trades")}
     every = pa.repeat(True, rows.num_rows)
     unsettled = "no contract has settled, so no volume is final"
@@ -68,6 +73,26 @@ def quote_coverage(
             _minutes(rows, candles, minutes_before_close),
         ]
     )  # fmt: skip
+
+
+def coverage_versions(held: pa.Table, counted: pa.Table, received_at: datetime) -> pa.Table:
+    """Rows to add to table ``coverage``: counts of what was not counted yet, and those that say something new.
+
+    Args:
+        held: rows of the table, all versions.
+        counted: rows of the table as counted now.
+        received_at: when what they count was received.
+    """
+    rows = corrected(held, counted, COVERAGE, received_at=received_at)
+    at = rows.schema.get_field_index("ts")
+    return rows.set_column(at, rows.schema.field(at), rows["known_at"])
+
+
+def _learned(events: pa.ChunkedArray, *observed: pa.Table) -> pa.ChunkedArray:
+    """When the last row about each event became known."""
+    rows = pa.concat_tables([table.select(["event_ticker", "known_at"]) for table in observed])
+    newest = rows.group_by("event_ticker").aggregate([("known_at", "max")])
+    return newest["known_at_max"].take(pc.index_in(events, newest["event_ticker"]))
 
 
 def _minutes(contracts: pa.Table, candles: pa.Table, before_close: timedelta | None) -> pa.Table:
@@ -138,7 +163,7 @@ def _rows(
     table = table.append_column("received", pc.cast(met, pa.int64())).append_column("missed", missed)
     grouped = (
         table.group_by(_EVENT, use_threads=False)
-        .aggregate([("expected", "sum"), ("received", "sum"), ("close_time", "max"), ("missed", "min")])
+        .aggregate([("expected", "sum"), ("received", "sum"), ("known_at", "max"), ("missed", "min")])
         .sort_by("event_ticker")
     )
     wanted, got = grouped["expected_sum"], grouped["received_sum"]
@@ -161,8 +186,8 @@ def _rows(
     columns = {
         **{name: grouped[name] for name in _EVENT},
         "endpoint": pa.repeat(endpoint, n),
-        "ts": grouped["close_time_max"],
-        "known_at": grouped["close_time_max"],
+        "ts": grouped["known_at_max"],
+        "known_at": grouped["known_at_max"],
         "expected": wanted,
         "received": got,
         "pages": paged,

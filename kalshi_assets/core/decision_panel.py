@@ -1,4 +1,8 @@
-"""The feature panel at the decision horizon as arrays in comparable units: one row an event.
+"""The feature panel at the decision horizon as arrays in comparable units: one row a decision.
+
+An event is decided once, and again where its release moved in time for its horizon to come again: the panel
+keeps the row under each mapping. Readers that count events take one of them: ``core.folds.decisions_at`` in a fold,
+``last_decisions`` for what became of it.
 
 Belongs here: choosing the rows, the scale that makes series comparable, and
 the raw feature matrix. Imputing and standardising is fitting, hence in ``core.models``;
@@ -16,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import codes, days, reals, times, vocabulary
+from kalshi_assets.core.columns import codes, reals, times, vocabulary
 from kalshi_assets.core.folds import US_PER_DAY
-from kalshi_assets.core.ordering import first_duplicate, sort_rows
+from kalshi_assets.core.horizons import new_york_days
+from kalshi_assets.core.ordering import first_duplicate, last_of_each, sort_rows
 from kalshi_assets.core.strategy import REGIME_COLUMNS, StrategyConfig
 from kalshi_assets.errors import DomainError
 
@@ -42,12 +47,14 @@ def unit_power(column: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DecisionPanel:
-    """One row an event, in order of (decision time, event ticker); n rows.
+    """One row a decision, in order of (decision time, event ticker); n rows.
 
     Attributes:
-        table: the panel rows themselves, in the same order.
+        table: the panel rows themselves, in the same order, ``event_date`` as known at the decision.
+        events: tickers of the events, ascending.
+        event: position of each row's event in ``events``, shape (n,).
         event_ticker: tickers, in order.
-        event_day: release dates as days since the epoch, shape (n,).
+        event_day: release dates as known at the decision, days since the epoch, shape (n,).
         as_of: decision times, microseconds, shape (n,).
         purge_us: purge of the event's type, microseconds, shape (n,).
         implied_mean: the market's mean in the statistic's unit, NaN where there is none.
@@ -57,6 +64,8 @@ class DecisionPanel:
     """
 
     table: pa.Table
+    events: list[str]
+    event: IntArray
     event_ticker: list[str]
     event_day: IntArray
     as_of: IntArray
@@ -77,27 +86,48 @@ def decision_panel(panel: pa.Table, config: StrategyConfig) -> DecisionPanel:
         The rows as arrays.
 
     Raises:
-        DomainError: an event has two rows at the horizon.
+        DomainError: an event has two rows at the horizon under one mapping.
     """
     rows = sort_rows(panel.filter(pc.equal(panel["horizon"], config.horizon)), ("as_of", "event_ticker"))
-    duplicate = first_duplicate(rows, ("event_ticker",))
+    duplicate = first_duplicate(rows, ("event_ticker", "mapping_version"))
     if duplicate is not None:
         raise DomainError(
-            f"Event {rows['event_ticker'][duplicate]} has two panel rows at horizon {config.horizon}: "
-            "statistics count an event once, so pass one row an event and horizon."
+            f"Event {rows['event_ticker'][duplicate]} has two panel rows at horizon {config.horizon} under one "
+            "mapping: statistics count an event once, so pass one row an event, horizon and mapping."
         )
+    # Where an event is filed tells that it moved; the release of the row is the one that was known.
+    event_day, place = new_york_days(rows["release_time"]), rows.schema.get_field_index("event_date")
+    then = pa.array(event_day.astype(np.int32)).cast(pa.date32())
+    rows = rows.set_column(place, rows.schema.field(place), then)
+    events = vocabulary(rows["event_ticker"])
     scale = causal_scale(reals(rows["std"]), codes(rows["series_ticker"], vocabulary(rows["series_ticker"])))
     types = rows["event_type"].to_pylist()
     purge = {kind: round(config.purge_days(kind) * US_PER_DAY) for kind in set(types)}
     return DecisionPanel(
         table=rows,
+        events=events.to_pylist(),
+        event=codes(rows["event_ticker"], events),
         event_ticker=rows["event_ticker"].to_pylist(),
-        event_day=days(rows["event_date"]),
+        event_day=event_day,
         as_of=times(rows["as_of"]),
         purge_us=np.array([purge[kind] for kind in types], dtype=np.int64),
         implied_mean=reals(rows["mean"]),
         scale=scale,
         features=_features(rows, config.features, scale),
+    )
+
+
+def last_decisions(predictions: pa.Table) -> pa.Table:
+    """Of each event that was decided again after its release moved, what was predicted last, by strategy and model.
+
+    An event comes out once and counts once. Its last decision precedes what came out, so no verdict that counts
+    the event can differ with what was learned later.
+
+    Args:
+        predictions: rows of that table.
+    """
+    return predictions.filter(
+        pa.array(last_of_each(predictions, ("strategy_id", "model", "event_ticker", "horizon"), ("as_of",)))
     )
 
 

@@ -1,4 +1,4 @@
-"""The feature panel: one row per event and named horizon, from what was known at its as-of time.
+"""The feature panel: one row per event, named horizon and mapping, from what was known at its as-of time.
 
 Belongs here: comparing an event's snapshots with each other and joining what
 else was known. How a distribution is computed belongs to ``core.distribution``,
@@ -69,10 +69,13 @@ class JoinAges:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshots:
-    """The named snapshots ordered by event and as-of time, values NaN where nothing fresh was known."""
+    """The named snapshots ordered by event, mapping and as-of time, values NaN where nothing fresh was known.
+
+    ``life`` numbers the events under each of their mappings: snapshots are compared within one of them only.
+    """
 
     rows: pa.Table
-    event: Ints
+    life: Ints
     as_of: Ints
     release: Ints
     inputs: Ints
@@ -89,18 +92,19 @@ def feature_panel(
     max_age: JoinAges | None = None,
     window: timedelta = WINDOW,
 ) -> pa.Table:
-    """Build the panel in the schema of the table ``feature_panel``, ordered by event and horizon.
+    """Build the panel in the schema of the table ``feature_panel``, ordered by its key.
 
-    Deltas and speeds compare a snapshot with the event's previous named one; they are missing where that one
-    has no value. ``late_drift_mean`` compares with the last mean more than an hour before the release and is
-    given for snapshots within the hour. Collapse ratios divide by the event's first value within
-    ``max_age.earlier_snapshot``; a first value of zero gives null. Prints and regimes are as known at the
-    as-of time. A snapshot whose distribution rests on nothing, or on nothing fresh, has no row.
+    Deltas and speeds compare a snapshot with the event's previous named one under the same mapping (another
+    mapping aimed at another release time); they are missing where that one has no value. ``late_drift_mean``
+    compares with the last mean more than an hour before the release and is given for snapshots within the hour.
+    Collapse ratios divide by the event's first value within ``max_age.earlier_snapshot``; a first value of zero
+    gives null. Prints and regimes are as known at the as-of time. A snapshot whose distribution rests on nothing,
+    or on nothing fresh, has no row. What was laid under a mapping stays when the release moves later: which row
+    of an event counts is chosen by whoever reads (``core.decision_panel``).
 
     Args:
         distributions: rows of that table, at least ``SNAPSHOT_COLUMNS``; the daily grid gives no row of its
-            own, only the history of z-scores, and what was laid under an earlier mapping of an event
-            whose release moved gives none either: a panel never mixes two.
+            own, only the history of z-scores.
         quotes: rows of that table, of those events.
         macro_observations: rows of that table, all vintages.
         asset_prices: rows of that table.
@@ -109,7 +113,7 @@ def feature_panel(
         window: shortest look-back of the microstructure.
 
     Returns:
-        One row per event and horizon. ``inputs_known_at`` is the greatest ``known_at`` of anything used in it.
+        One row per event, horizon and mapping. ``inputs_known_at`` is the greatest ``known_at`` of anything used in it.
         What every join of this module adds is known at or before the as-of time; the distribution's own
         ``inputs_known_at`` is taken over as it is, so that the gate on the order of times sees a fault there.
 
@@ -118,11 +122,11 @@ def feature_panel(
     """
     ages = max_age or JoinAges()
     snapshots = _named_snapshots(distributions, span_micros(ages.distribution))
-    as_of, event, values = snapshots.as_of, snapshots.event, snapshots.values
+    as_of, life, values = snapshots.as_of, snapshots.life, snapshots.values
     minutes = (snapshots.release - as_of) / _MINUTE
     variance, entropy = FEATURE_BASE.index("variance"), FEATURE_BASE.index("entropy")
     earlier = _earlier_rows(
-        event, as_of, minutes, values[:, 0], values[:, variance], values[:, entropy], span_micros(ages.earlier_snapshot)
+        life, as_of, minutes, values[:, 0], values[:, variance], values[:, entropy], span_micros(ages.earlier_snapshot)
     )
     previous, drift_base, first_variance, first_entropy = earlier.T
 
@@ -177,19 +181,20 @@ def feature_panel(
 
 
 def _named_snapshots(distributions: pa.Table, max_age: int) -> _Snapshots:
-    named = _under_the_last_mapping(distributions.filter(pc.not_equal(distributions["horizon"], DAILY)))
-    words = vocabulary(named["event_ticker"])
+    named = distributions.filter(pc.not_equal(distributions["horizon"], DAILY))
+    event = codes(named["event_ticker"], vocabulary(named["event_ticker"]))
+    mapping = codes(named["mapping_version"], versions := vocabulary(named["mapping_version"]))
+    life, at = event * (len(versions) + 1) + mapping, times(named["as_of"])
     horizon = codes(named["horizon"], vocabulary(named["horizon"]))
-    order = np.lexsort((horizon, times(named["as_of"]), codes(named["event_ticker"], words)))
-    rows = named.take(pa.array(order))
-    event, horizon, as_of = codes(rows["event_ticker"], words), horizon[order], times(rows["as_of"])
+    order = np.lexsort((horizon, at, life))
+    rows, life, horizon, as_of = named.take(pa.array(order)), life[order], horizon[order], at[order]
     release, inputs = times(rows["release_time"]), times(rows["inputs_known_at"])
     _refuse_late_snapshots(rows, as_of, release)
-    _refuse_repeated_horizons(rows, event, horizon)
+    _refuse_repeated_horizons(rows, life, horizon)
     fresh = (inputs != MISSING_TIME) & (as_of - np.where(inputs == MISSING_TIME, as_of, inputs) <= max_age)
     values = np.column_stack([reals(rows[name]) for name in FEATURE_BASE])
     values[~fresh] = np.nan
-    return _Snapshots(rows, event, as_of, release, np.where(fresh, inputs, MISSING_TIME), values)
+    return _Snapshots(rows, life, as_of, release, np.where(fresh, inputs, MISSING_TIME), values)
 
 
 def _refuse_late_snapshots(rows: pa.Table, as_of: Ints, release: Ints) -> None:
@@ -202,25 +207,15 @@ def _refuse_late_snapshots(rows: pa.Table, as_of: Ints, release: Ints) -> None:
         )
 
 
-def _refuse_repeated_horizons(rows: pa.Table, event: Ints, horizon: Ints) -> None:
-    order = np.lexsort((horizon, event))
-    same = (event[order][1:] == event[order][:-1]) & (horizon[order][1:] == horizon[order][:-1])
+def _refuse_repeated_horizons(rows: pa.Table, life: Ints, horizon: Ints) -> None:
+    order = np.lexsort((horizon, life))
+    same = (life[order][1:] == life[order][:-1]) & (horizon[order][1:] == horizon[order][:-1])
     if same.any():
         i = int(order[np.flatnonzero(same)[0]])
         raise DomainError(
             f"{rows['event_ticker'][i]} has several snapshots at horizon {rows['horizon'][i]};"
             " rebuild its distributions so that each horizon stands for one time"
         )
-
-
-def _under_the_last_mapping(rows: pa.Table) -> pa.Table:
-    """Of each event the snapshots that were laid under its last mapping; the others aimed at another release time."""
-    versions = codes(rows["mapping_version"], vocabulary(rows["mapping_version"]))
-    event = codes(rows["event_ticker"], vocabulary(rows["event_ticker"]))
-    order = np.lexsort((times(rows["as_of"]), event))
-    last = np.zeros(event.max(initial=-1) + 1, np.int64)
-    last[event[order]] = versions[order]
-    return rows.filter(pa.array(versions == last[event]))
 
 
 def _own_prints(
@@ -257,18 +252,18 @@ def _ratio(value: Reals, base: Reals) -> Reals:
 
 @compiled
 def _earlier_rows(
-    event: Ints, as_of: Ints, minutes: Reals, mean: Reals, variance: Reals, entropy: Reals, max_age: int
+    life: Ints, as_of: Ints, minutes: Reals, mean: Reals, variance: Reals, entropy: Reals, max_age: int
 ) -> Ints:
     """For each row the earlier rows it is compared with, -1 for none.
 
     Columns: the previous row; the last with a mean more than an hour out (for rows within the hour); the
     first with a variance and the first with an entropy, the row itself included. Rows are ordered by
-    event and as-of time; a row older than ``max_age`` is not looked at.
+    event, mapping and as-of time; a row older than ``max_age`` is not looked at.
     """
-    found = np.full((event.size, 4), -1, np.int64)
+    found = np.full((life.size, 4), -1, np.int64)
     start = 0
-    for i in range(event.size):
-        if i > 0 and event[i] != event[i - 1]:
+    for i in range(life.size):
+        if i > 0 and life[i] != life[i - 1]:
             start = i
         for j in range(i, start - 1, -1):
             if as_of[i] - as_of[j] > max_age:

@@ -46,6 +46,29 @@ def test_start(event_day: IntArray, label_start: IntArray, test_day: int) -> int
     return int(label_start[tested].min()) if tested.any() else None
 
 
+def decisions_at(event: IntArray, event_day: IntArray, label_start: IntArray, test_day: int) -> BoolArray:
+    """Which decision speaks for each event in the fold of a test date, where a release moved and it was decided twice.
+
+    A tested event speaks as it was first decided for that date, whatever became of the date later. Any other event
+    speaks under the last mapping known when the test began.
+
+    Args:
+        event: code of each decision's event, shape (n,).
+        event_day: release dates as known at each decision, days since the epoch, shape (n,).
+        label_start: decision times in microseconds, ascending, shape (n,).
+        test_day: release date under test, with a decision at least.
+
+    Returns:
+        Shape (n,), True for one decision an event at most; False for all that were not taken yet.
+    """
+    tested = np.flatnonzero(event_day == test_day)
+    counts = np.zeros(len(event), dtype=np.bool_)
+    counts[tested[np.unique(event[tested], return_index=True)[1]]] = True
+    before = np.flatnonzero((label_start < label_start[tested[0]]) & ~np.isin(event, event[tested]))[::-1]
+    counts[before[np.unique(event[before], return_index=True)[1]]] = True
+    return counts
+
+
 def assign_roles(
     event_day: IntArray,
     label_start: IntArray,
@@ -55,6 +78,7 @@ def assign_roles(
     *,
     test_day: int,
     embargo_dates: int = 0,
+    counts: BoolArray | None = None,
 ) -> Fold:
     """Split the events known at the start of a test date.
 
@@ -71,6 +95,8 @@ def assign_roles(
         test_day: release date under test.
         embargo_dates: further release dates, the newest that would train, to leave out. In a walk-forward
             training precedes testing, so the embargo only lengthens the gap.
+        counts: which rows speak for their events (``decisions_at``), shape (n,); the others have no part in the
+            fold. None where each event has one row.
 
     Returns:
         The fold.
@@ -81,8 +107,9 @@ def assign_roles(
     start = test_start(event_day, label_start, test_day)
     if start is None:
         raise DomainError(f"No event is decided for test day {test_day}: build its features first.")
-    tested = event_day == test_day
-    candidate = (label_start < start) & ~tested
+    speaks = np.ones(len(event_day), dtype=np.bool_) if counts is None else counts
+    tested = (event_day == test_day) & speaks
+    candidate = (label_start < start) & (event_day != test_day) & speaks
     late = candidate & labelled & (label_end >= start)
     if late.any():
         raise DomainError(

@@ -6,11 +6,14 @@ shortened by a purge window: purging belongs to splitting.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import codes, times, vocabulary
+from kalshi_assets.core.columns import Ints, codes, times, vocabulary
+from kalshi_assets.core.lookup import last_rows
 from kalshi_assets.core.tables import DATE, TEXT, TIME
 from kalshi_assets.errors import DomainError
 
@@ -34,19 +37,21 @@ SNAPSHOTS = pa.schema(
         pa.field("mapping_version", TEXT),
     ]
 )
+# What a snapshot takes over from its event, as that was known at the as-of time.
+EVENT_FACTS = ("event_type", "release_time", "listed_at", "mapping_version")
 _DAY_US = 86_400 * 1_000_000
 
 
-def _new_york_midnights(days: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _new_york_midnights(days: Ints) -> Ints:
     """UTC microseconds of New York midnight of each day (days since 1970). Clocks change at two, never at midnight."""
     local = pa.array(days * _DAY_US, pa.timestamp("us"))
     utc = pc.cast(pc.assume_timezone(local, timezone=NEW_YORK), pa.int64())
     return np.asarray(utc.to_numpy(zero_copy_only=False), np.int64)
 
 
-def _new_york_days(times: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def new_york_days(moments: pa.ChunkedArray) -> Ints:
     """New York calendar day (days since 1970) of each time; missing times give a day far in the future."""
-    local = pc.local_timestamp(pc.cast(times, pa.timestamp("us", tz=NEW_YORK)))
+    local = pc.local_timestamp(pc.cast(moments, pa.timestamp("us", tz=NEW_YORK)))
     days = pc.cast(pc.cast(pc.floor_temporal(local, unit="day"), pa.date32()), pa.int32())
     return np.asarray(pc.fill_null(days, 1 << 30).to_numpy(), np.int64)
 
@@ -56,16 +61,16 @@ def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, d
 
     Args:
         events: rows with event_ticker, series_ticker, event_date, release_time
-            and, where known, event_type, listed_at, mapping_version, known_at. Of several rows of an
-            event each stands from its known_at until the next one's; the first also stands before.
+            and, where known, event_type, listed_at, mapping_version, known_at. Each row of an event stands
+            from its known_at until the next one's; without that column the one row stands always.
         horizons: seconds before the release by name; ``HORIZONS`` when None.
         daily_grid: also every New York midnight in [listed_at, release_time),
             as horizon ``daily``; none for an event without listed_at.
 
     Returns:
         One row per (event, horizon, as_of), columns as ``SNAPSHOTS``, sorted by
-        event, horizon and time. Named horizons before the listing are kept: a
-        distribution says itself that nothing was listed.
+        event, horizon and time. There is none from before the event was known: that it would come, and when
+        its release would be, was not known either.
 
     Raises:
         DomainError: a required column is absent, or an event has no release time.
@@ -104,29 +109,66 @@ def snapshot_grid(events: pa.Table, *, horizons: dict[str, int] | None = None, d
     return table.sort_by([("event_ticker", "ascending"), ("horizon", "ascending"), ("as_of", "ascending")])
 
 
-def _in_force(events: pa.Table) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]:
+def relaid(snapshots: pa.Table, events: pa.Table) -> pa.Table:
+    """Snapshots under what was known of their events at their own as-of times.
+
+    Args:
+        snapshots: rows shaped as ``SNAPSHOTS``.
+        events: rows of table ``events``, all versions, with ``event_ticker``, ``known_at`` and ``EVENT_FACTS``.
+
+    Returns:
+        The same rows in the same order, without those whose event was not known yet.
+    """
+    found = rows_in_force(events, snapshots["event_ticker"], times(snapshots["as_of"]))
+    kept = np.flatnonzero(found >= 0)
+    rows, facts = snapshots.take(pa.array(kept)), events.take(pa.array(found[kept]))
+    for name in EVENT_FACTS:
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(place), facts[name])
+    return rows
+
+
+def rows_in_force(events: pa.Table, event_tickers: Any, as_of: Ints) -> Ints:
+    """The newest row known of each event at each time.
+
+    Args:
+        events: ``event_ticker`` and ``known_at`` among others; of rows known at one time the last counts.
+        event_tickers: shape (n,).
+        as_of: microseconds since 1970 UTC, shape (n,).
+
+    Returns:
+        Row numbers, shape (n,); -1 where nothing was known of the event.
+    """
+    words = vocabulary(events["event_ticker"])
+    event, known_at = codes(events["event_ticker"], words), times(events["known_at"])
+    order = np.lexsort((known_at, event))
+    bounds = np.searchsorted(event[order], np.arange(len(words) + 1)).astype(np.int64)
+    asked = codes(event_tickers, words)
+    # An event that is not there, at code -1, has no rows.
+    starts, stops = np.append(bounds[:-1], 0)[asked], np.append(bounds[1:], 0)[asked]
+    at = last_rows(starts, stops, known_at[order], as_of)
+    return np.where(at >= 0, np.append(order, -1)[at], -1)
+
+
+def _in_force(events: pa.Table) -> tuple[Ints, Ints]:
     """From when and until when each row is the newest one known of its event, microseconds."""
-    n = events.num_rows
     always, never = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-    since, until = np.full(n, always), np.full(n, never)
-    if "known_at" in events.column_names:
-        event = codes(events["event_ticker"], vocabulary(events["event_ticker"]))
-        known_at = times(events["known_at"])
-        order = np.lexsort((known_at, event))
-        again = event[order][1:] == event[order][:-1]
-        later, earlier = order[1:][again], order[:-1][again]
-        since[later] = until[earlier] = known_at[later]
+    if "known_at" not in events.column_names:
+        return np.full(events.num_rows, always), np.full(events.num_rows, never)
+    since, until = times(events["known_at"]), np.full(events.num_rows, never)
+    event = codes(events["event_ticker"], vocabulary(events["event_ticker"]))
+    order = np.lexsort((since, event))
+    again = event[order][1:] == event[order][:-1]
+    until[order[:-1][again]] = since[order[1:][again]]
     return since, until
 
 
-def _daily(
-    events: pa.Table, release: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _daily(events: pa.Table, release: Ints) -> tuple[Ints, Ints]:
     """Event row and time of every midnight from listing (included) to release (excluded)."""
     listed = pc.cast(pc.cast(events["listed_at"], TIME), pa.int64())
     listed_us = np.asarray(pc.fill_null(listed, np.iinfo(np.int64).max).to_numpy(), np.int64)
-    start = _new_york_days(events["listed_at"])
-    stop = _new_york_days(events["release_time"])
+    start = new_york_days(events["listed_at"])
+    stop = new_york_days(events["release_time"])
     count = np.maximum(stop - start + 1, 0)
     rows = np.repeat(np.arange(count.size), count)
     within = np.arange(rows.size) - np.repeat(np.cumsum(count) - count, count)

@@ -39,6 +39,10 @@ class KnownLabels:
         """True where the first print was known."""
         return np.isfinite(self.first_print)
 
+    def of(self, event: IntArray) -> KnownLabels:
+        """The entries of some events, by their positions; one may be asked for several times."""
+        return KnownLabels(self.first_print[event], self.learned_at[event])
+
 
 class LabelHistory:
     """All versions of the first prints of a list of events, ready for many cuts.

@@ -69,6 +69,8 @@ def _values(name: str, table: pa.Table) -> Reals:
     """The first number of each row that a made-up row would change; zero where it is null."""
     for column in value_columns(name, table):
         kind = table.schema.field(column).type
+        if pa.types.is_timestamp(kind):
+            return times(table[column]) / 1e6  # seconds, so that a cent beside it still counts
         if pa.types.is_integer(kind):  # Some are wider than a float is exact; it is no matter which value they give.
             return np.nan_to_num(reals(table[column].cast(pa.float64(), safe=False)))
         if pa.types.is_decimal(kind) or pa.types.is_floating(kind):

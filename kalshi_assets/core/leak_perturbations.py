@@ -24,6 +24,7 @@ from kalshi_assets.core.tables import TABLES
 
 Inputs = Mapping[str, pa.Table]
 
+EVENTS = "events"
 EVENT, CONTRACT, KNOWN_AT = "event_ticker", "ticker", "known_at"
 # How long after the as-of time made-up rows become known, in microseconds: at once, and well within a day.
 AFTER_US = (1, 3_600_000_000)

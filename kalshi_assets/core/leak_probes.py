@@ -24,6 +24,7 @@ from kalshi_assets.core.leak_canaries import Canary, event_time, row_order, tomo
 from kalshi_assets.core.leak_comparison import Difference, differences
 from kalshi_assets.core.leak_perturbations import (
     EVENT,
+    EVENTS,
     Cut,
     Inputs,
     Perturbation,
@@ -208,11 +209,14 @@ class _Round:
                 self._compare(tally, control, {**inputs, **changed.inputs}, snapshots)
 
     def _ask_too_late(self, most: int) -> None:
-        """Ask the pipeline itself a second too late: what it then sees must show as a difference."""
+        """Ask the pipeline itself a second too late: what it then sees must show as a difference.
+
+        The events stay as they are: a release that moves shows in every row, whether or not its prices are read.
+        """
         some = np.sort(self._rng.permutation(len(self._cut.events))[:most])
         cut = Cut(self._cut.events.take(pa.array(some)), self._cut.as_of[some])
         inputs = entities(self._inputs, cut.events)
-        changed = injected(inputs, cut, self._rng)
+        changed = injected({n: t for n, t in inputs.items() if n != EVENTS}, cut, self._rng)
         snapshots = of_events(self._snapshots, cut.events)
         asked = times(snapshots["as_of"])
         last = asked == cut.as_of[codes(snapshots[EVENT], cut.events)]
@@ -222,7 +226,7 @@ class _Round:
         tally = self._tallies[LEAD]
         tally.probes += int(changed.touched.sum())
         honest = self._pipeline.build(inputs, tardy)
-        self._compare(noticed := Tally(), honest, changed.inputs, tardy)
+        self._compare(noticed := Tally(), honest, {**inputs, **changed.inputs}, tardy)
         touched = set(cut.events.filter(pa.array(changed.touched)).to_pylist())
         tally.canaries += len({d.event_ticker for _, d in noticed.found} & touched)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import reals
 from kalshi_assets.core.tables import TABLES
@@ -17,10 +18,13 @@ from kalshi_assets.core.tables import TABLES
 _CENTS = 100
 _MOST_CONTRACTS = 1_000_000
 _LAST_INTEGERS = 40
+_DAY_S = 86_400
+# Times that are what a row says, not when: a release moves.
+_MOVING = {"events": ("release_time",)}
 
 
 def value_columns(name: str, table: pa.Table) -> list[str]:
-    """Columns whose content is a value: no part of the key, no time, no name of an entity."""
+    """Columns whose content is a value: no part of the key, no time but one that is announced, no entity's name."""
     spec = TABLES.get(name)
     fixed = {
         "event_ticker",
@@ -31,10 +35,12 @@ def value_columns(name: str, table: pa.Table) -> list[str]:
         "period_s",
         *(spec.key if spec else ()),
     }
+    moving = _MOVING.get(name, ())
     return [
         f.name
         for f in table.schema
-        if f.name not in fixed and not pa.types.is_temporal(f.type) and not pa.types.is_nested(f.type)
+        if f.name in moving
+        or (f.name not in fixed and not pa.types.is_temporal(f.type) and not pa.types.is_nested(f.type))
     ]
 
 
@@ -42,7 +48,8 @@ def made_up(name: str, table: pa.Table, rng: np.random.Generator) -> pa.Table:
     """The same rows with other values; keys, names and times stay.
 
     Prices and probabilities are whole cents within (0, 1), counts go far beyond any real one, other
-    numbers lie up to ten times outside the column's range, texts change places. A null gets a value.
+    numbers lie up to ten times outside the column's range, an announced time moves by a day or so, texts change
+    places. A null gets a value.
     """
     for column in value_columns(name, table):
         place = table.schema.get_field_index(column)
@@ -64,4 +71,7 @@ def _drawn(field: pa.Field, column: Any, n: int, rng: np.random.Generator) -> An
         return pa.array(rng.integers(0, 2, n).astype(bool))
     if pa.types.is_integer(kind):
         return pa.array(rng.integers(-_LAST_INTEGERS, _LAST_INTEGERS, n)).cast(kind)
+    if pa.types.is_timestamp(kind):
+        apart = rng.choice([-1, 1], n) * rng.integers(_DAY_S // 2, _DAY_S * 3 // 2, n)
+        return pc.add(column, pa.array(apart).cast(pa.duration("s"))).cast(kind)
     return column.take(pa.array(rng.permutation(n)))

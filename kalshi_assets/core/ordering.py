@@ -146,6 +146,29 @@ def order_and_duplicate(table: pa.Table, columns: Sequence[str]) -> tuple[npt.ND
     return order, row if order is None else int(order[row])
 
 
+def key_numbers(table: pa.Table, key: Sequence[str]) -> Codes:
+    """A number for each row such that equal keys, and no others, have equal numbers.
+
+    Args:
+        table: rows in any order.
+        key: columns that name one fact; texts, plain ones, are not null.
+
+    Returns:
+        From nought to the number of distinct keys, in no order that means anything.
+    """
+    for name in key:
+        if pa.types.is_string(table.schema.field(name).type):
+            # Names need no rank here: hashing them is a third of the work.
+            named = _one_array(table.column(name)).dictionary_encode().indices
+            table = table.set_column(table.schema.get_field_index(name), name, named)
+    keys = packed_keys(table, key)
+    numbers = np.zeros(table.num_rows, dtype=np.int64)
+    if keys:
+        order = _permutation(keys)
+        numbers[slice(None) if order is None else order] = np.append(0, np.cumsum(_steps(keys, order)))
+    return numbers
+
+
 def last_of_each(table: pa.Table, key: Sequence[str], then: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Mask of the rows that come last among the rows of their key.
 

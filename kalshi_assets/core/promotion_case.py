@@ -116,7 +116,11 @@ class PromotionCase:
         self.nulls = {name: track_record(pnl[name]) for name in NULL_STRATEGIES if name in pnl}
         self.tails = {name: track_record(table) for name, table in (tail_pnls or {}).items()}
         self.forecasts = ForecastRecord(predictions, labels, model=model, horizon=config.horizon)
-        self.regimes = None if regimes is None else RegimeRecord(regimes, self.record.event_ticker, config.horizon)
+        self.regimes = (
+            None
+            if regimes is None
+            else RegimeRecord(regimes, self.record.event_ticker, self.record.decided_at, config.horizon)
+        )
 
     def judge(self, event_date: date, trials: TrialCount, evidence: EvidenceSummary, simulated: bool) -> Verdict:
         """Evaluate every gate on what was known at the end of a date.

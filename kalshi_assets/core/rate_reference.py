@@ -82,7 +82,7 @@ def rate_reference(
         probabilities: rows of ``fomc_probabilities``, all versions.
         futures: rows of ``fed_funds_futures``, all versions.
         target: the upper end of the target range, columns ``date``, ``close``, ``ts``, ``known_at``.
-        meetings: days of all decisions around those asked for.
+        meetings: days of decisions; of each question its own counts as well.
         max_age: oldest curve, distribution or target that counts, from the instant it describes.
     """
     n = as_of.size
@@ -154,7 +154,7 @@ def _worked_out(
         return None
     average = {int(m): average_rate(float(p)) for m, p in zip(prices.about, prices.value, strict=True)}
     since, until = (_EPOCH + timedelta(days=int(d)) for d in (prices.day[0], meeting))
-    moves = moves_through(average, meetings, since, until)
+    moves = moves_through(average, sorted({*meetings, until}), since, until)
     if moves is None:
         return None
     known_at = max(int(prices.known_at.max()), int(rate.known_at.max()))

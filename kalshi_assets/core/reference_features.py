@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import MISSING_TIME, Ints, Reals, codes, days, reals, times, vocabulary
-from kalshi_assets.core.consensus import consensus_known, consensus_of_events
+from kalshi_assets.core.columns import MISSING_TIME, Ints, Reals, codes, reals, times, vocabulary
+from kalshi_assets.core.consensus import consensus_then
 from kalshi_assets.core.disagreement import disagreement, history_known_at, z_scores_before
+from kalshi_assets.core.horizons import DAILY, new_york_days
 from kalshi_assets.core.option_reference import option_reference
 from kalshi_assets.core.options import option_gaps
 from kalshi_assets.core.rate_reference import RateReference, rate_reference
-from kalshi_assets.core.series import facts_for
+from kalshi_assets.core.series import RATE_DECISION, facts_for
 from kalshi_assets.core.tables import CONSENSUS_GAPS, DISAGREEMENT, FUTURES_GAPS, OPTION_GAPS, TABLES
 
 REFERENCE_TABLES = ("option_surfaces", "fed_funds_futures", "fomc_probabilities", "consensus")
-_RATE_DECISION = "FOMC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,11 @@ class References:
     """Reference tables, all versions; an empty one stands for a reference that nobody supplied.
 
     Attributes:
-        events: rows of that table, for the reference period of each event.
+        events: rows of that table, for the reference period that each event was known to stand for.
         option_surfaces, fed_funds_futures, fomc_probabilities, consensus: rows of those tables.
         policy_rate: what ``conditions.policy_rate`` gives.
-        meetings: days of the committee's decisions; those of the events here count as well.
+        meetings: days of the committee's decisions. The day of a row's own event counts as well, that of
+            another event beside it does not: a row may not depend on what it is built with.
     """
 
     events: pa.Table
@@ -103,10 +104,9 @@ def reference_features(
         entropy, tail, variance, options["opt_iv_atm_30"], options["opt_skew_25d"], entropy_z, tail_z
     )  # fmt: skip
     rate = _rates(snapshots, as_of, references, ages.market)
-    consensus, consensus_time = consensus_known(
-        consensus_of_events(references.consensus, references.events), snapshots["event_ticker"], as_of,
-        max_age=ages.consensus,
-    )  # fmt: skip
+    consensus, consensus_time = consensus_then(
+        references.consensus, references.events, snapshots["event_ticker"], as_of, max_age=ages.consensus
+    )
     columns = dict(options)
     columns |= {name: getattr(gaps, name) for name in OPTION_GAPS}
     columns |= {name: getattr(split, name.removeprefix("disagree_")) for name in DISAGREEMENT}
@@ -119,7 +119,7 @@ def reference_features(
 def _against_own_history(
     snapshots: pa.Table, distributions: pa.Table, entropy: Reals, tail: Reals, as_of: Ints
 ) -> tuple[Reals, Reals, Ints]:
-    daily = distributions.filter(pc.equal(distributions["horizon"], "daily"))
+    daily = distributions.filter(pc.equal(distributions["horizon"], DAILY))
     words = vocabulary(snapshots["event_ticker"])
     event, day = codes(daily["event_ticker"], words), times(daily["as_of"])
     order = np.lexsort((day, event))
@@ -141,16 +141,16 @@ def _rates(snapshots: pa.Table, as_of: Ints, references: References, max_age: ti
         return out
     series = vocabulary(snapshots["series_ticker"])
     facts = [facts_for(ticker) for ticker in series.to_pylist()]
-    deciding = [i for i, f in enumerate(facts) if f is not None and f.event_type == _RATE_DECISION]
+    deciding = [i for i, f in enumerate(facts) if f is not None and f.event_type == RATE_DECISION]
     at = np.flatnonzero(np.isin(codes(snapshots["series_ticker"], series), deciding))
     if not at.size:
         return out
     rows = snapshots.take(pa.array(at))
+    # The release as it was dated then: the event may be filed under another day since.
     found = rate_reference(
-        days(rows["event_date"]), as_of[at], reals(rows["tail_threshold_1"]),
+        new_york_days(rows["release_time"]), as_of[at], reals(rows["tail_threshold_1"]),
         probabilities=references.fomc_probabilities, futures=references.fed_funds_futures,
-        target=references.policy_rate, meetings=sorted({*references.meetings, *rows["event_date"].to_pylist()}),
-        max_age=max_age,
+        target=references.policy_rate, meetings=references.meetings, max_age=max_age,
     )  # fmt: skip
     for name in ("mean", "variance", "tail", "known_at"):
         getattr(out, name)[at] = getattr(found, name)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.columns import times
 from kalshi_assets.core.regimes import UNKNOWN, performance_by_regime, regime_stability
 from kalshi_assets.core.strategy import REGIME_COLUMNS
 
@@ -35,17 +36,25 @@ class RegimeScores:
 class RegimeRecord:
     """Regime tags of a list of events."""
 
-    def __init__(self, panel: pa.Table, event_ticker: npt.NDArray[Any], horizon: str) -> None:
-        """Look up the tags.
+    def __init__(
+        self,
+        panel: pa.Table,
+        event_ticker: npt.NDArray[Any],
+        decided_at: npt.NDArray[np.int64],
+        horizon: str,
+    ) -> None:
+        """Look up the tags of the row that was decided on: an event that moved has one under each mapping.
 
         Args:
             panel: rows of table ``feature_panel``; other horizons are ignored.
             event_ticker: the events, shape (n,).
+            decided_at: as-of times of the decisions, microseconds, shape (n,).
             horizon: decision horizon.
         """
         rows = panel.filter(pc.equal(panel["horizon"], horizon))
-        place = {ticker: i for i, ticker in enumerate(rows["event_ticker"].to_pylist())}
-        at = [place.get(ticker) for ticker in event_ticker.tolist()]
+        decisions = zip(rows["event_ticker"].to_pylist(), times(rows["as_of"]).tolist(), strict=True)
+        place = {decision: i for i, decision in enumerate(decisions)}
+        at = [place.get(decision) for decision in zip(event_ticker.tolist(), decided_at.tolist(), strict=True)]
         self._tags = []
         for name in REGIME_COLUMNS:
             tags = rows[name].to_pylist()

@@ -82,6 +82,24 @@ def reject_quotes(quotes: pa.Table) -> tuple[pa.Table, pa.Table]:
     )
 
 
+def rejected_quotes(rejected: pa.Table) -> pa.Table:
+    """The rows of table ``quotes`` that were put aside, as they came.
+
+    Args:
+        rejected: rows of table ``rejected_rows``.
+    """
+    schema = TABLES["quotes"].schema
+    texts = rejected["row_json"].filter(pc.equal(rejected["table_name"], "quotes")).to_pylist()
+    rows = [json.loads(text) for text in texts]
+    # Times, days and prices were written as texts, which Arrow reads back.
+    columns = [pa.array([row.get(f.name) for row in rows], _written(f.type)).cast(f.type) for f in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _written(kind: pa.DataType) -> pa.DataType:
+    return kind if pa.types.is_integer(kind) else pa.string()
+
+
 def _micros(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Micro-dollars, with the null apart from every price that a body could hold."""
     return np.where(np.asarray(pc.is_valid(column), bool), micro_usd(column), _MISSING)

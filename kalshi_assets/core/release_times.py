@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from kalshi_assets.core.series import facts_for
+from kalshi_assets.core.series import release_clock_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -91,11 +91,10 @@ def release_mappings(
 
 def _from_close(series_ticker: str, close_time: datetime) -> tuple[datetime, str]:
     """Trading stops minutes before a print: the next release clock that day, else the close itself."""
-    facts = facts_for(series_ticker)
-    if facts is not None and facts.statistic is not None:
-        hour, minute = facts.statistic.release_hour
+    clock = release_clock_of(series_ticker)
+    if clock is not None:
         local = close_time.astimezone(NEW_YORK)
-        clock = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        if clock >= local:
-            return clock.astimezone(close_time.tzinfo), "exchange_close_clock"
+        release = local.replace(hour=clock[0], minute=clock[1], second=0, microsecond=0)
+        if release >= local:
+            return release.astimezone(close_time.tzinfo), "exchange_close_clock"
     return close_time, "exchange_close_time"

@@ -40,6 +40,7 @@ class SeriesFacts:
         tick: step of the publication lattice, in that unit.
         rounding: how the agency rounds to the lattice.
         statistic: where first prints and vintages are published; None where the exchange alone settles.
+        release_clock: New York hour and minute of publication where no statistic says it.
         prefixes: older ticker prefixes filed under this series.
     """
 
@@ -49,8 +50,16 @@ class SeriesFacts:
     tick: float
     rounding: str = "half_up"
     statistic: Statistic | None = None
+    release_clock: tuple[int, int] | None = None
     prefixes: tuple[str, ...] = ()
 
+
+# The event type whose number the Federal Open Market Committee decides.
+RATE_DECISION = "FOMC"
+# What the regimes are read from, whichever series a run is about.
+INFLATION_SERIES = "KXCPIYOY"
+VOLATILITY_SYMBOL = "VIXCLS"
+POLICY_RATE = "DFEDTARU"
 
 _CPI = 10
 _EMPLOYMENT = 50
@@ -77,7 +86,7 @@ _FACTS = (
         prefixes=("PAYROLLS", "PROLLS"),
     ),
     SeriesFacts("KXGDP", "GDP", "percent", 0.1, statistic=Statistic("A191RL1Q225SBEA", "lin", _GDP), prefixes=("GDP",)),
-    SeriesFacts("KXFED", "FOMC", "percent", 0.25, rounding="none", prefixes=("FED",)),
+    SeriesFacts("KXFED", RATE_DECISION, "percent", 0.25, rounding="none", release_clock=(14, 0), prefixes=("FED",)),
     SeriesFacts("KXHIGHNY", "TEMPERATURE", "degrees_fahrenheit", 1.0, prefixes=("HIGHNY",)),
     SeriesFacts("KXLOWTNYC", "TEMPERATURE", "degrees_fahrenheit", 1.0, prefixes=("LOWTNYC", "KXLOWNY")),
 )
@@ -88,3 +97,11 @@ SERIES_FACTS: dict[str, SeriesFacts] = {f.series_ticker: f for f in _FACTS}
 def facts_for(series_ticker: str) -> SeriesFacts | None:
     """The facts of a series, or None for a series that nobody described here."""
     return SERIES_FACTS.get(series_ticker)
+
+
+def release_clock_of(series_ticker: str) -> tuple[int, int] | None:
+    """New York hour and minute at which a series' numbers come out; None where nobody described it."""
+    facts = facts_for(series_ticker)
+    if facts is None:
+        return None
+    return facts.statistic.release_hour if facts.statistic is not None else facts.release_clock

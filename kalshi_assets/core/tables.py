@@ -12,9 +12,12 @@ probabilities float64 (``_prob``). A missing value is null, never a default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
+
+from kalshi_assets.core.row_checks import RowCheck
+from kalshi_assets.core.table_laws import checks_of
 
 TIME = pa.timestamp("us", tz="UTC")
 PRICE = pa.decimal128(7, 6)
@@ -43,6 +46,7 @@ class TableSpec:
         versioned: True when one key may have several rows that differ in ``known_at``;
             the as-of door then yields the newest row known at the time.
         sort_by: order of rows inside a file (defaults to the key).
+        checks: laws that every row keeps, whoever writes it (``core.table_laws``).
     """
 
     name: str
@@ -51,6 +55,7 @@ class TableSpec:
     partition_by: tuple[str, ...] = ()
     versioned: bool = False
     sort_by: tuple[str, ...] = ()
+    checks: tuple[RowCheck, ...] = ()
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -189,7 +194,6 @@ _PANEL = {
     "inflation_regime": TEXT,
     "policy_regime": TEXT,
     "volatility_regime": TEXT,
-    "mapping_version": TEXT,
     "spec_version": TEXT,
 }
 
@@ -257,10 +261,10 @@ _ALL = (
         key=("series_ticker", "period"), versioned=True),
     TableSpec("reference_files", _schema({"kind": TEXT, "file": TEXT, "state": TEXT, **_TIMES}, {
         "sha256": TEXT, "n_rows": INT, "n_rejected": INT, "newest_known_at": TIME, "sentence": TEXT}),
-        key=("kind", "file")),
+        key=("kind", "file"), versioned=True),
     TableSpec("reference_rejects", _schema({
         "kind": TEXT, "file": TEXT, "sha256": TEXT, "line": INT, "reason": TEXT, **_TIMES}, {"row_json": TEXT}),
-        key=("kind", "file", "sha256", "line")),
+        key=("kind", "file", "sha256", "line"), versioned=True),
     TableSpec("event_market_map", _schema({
         **_EVENT, "version": TEXT, "effective_from": TIME, "release_time": TIME, "source": TEXT, **_TIMES}, {
         "effective_to": TIME, "period": DATE, "event_type": TEXT}),
@@ -290,13 +294,14 @@ _ALL = (
     TableSpec("trades", _schema({**_EVENT, "ticker": TEXT, "trade_id": TEXT, "sequence": INT, **_TIMES}, {
         "yes_price_usd": PRICE, "no_price_usd": PRICE, "count_contracts": COUNT, "taker_side": TEXT,
         "is_block_trade": BOOL}),
-        key=("trade_id",), partition_by=_BY_EVENT, sort_by=("ticker", "known_at", "sequence", "trade_id")),
+        key=("ticker", "trade_id"), partition_by=_BY_EVENT, versioned=True,
+        sort_by=("ticker", "known_at", "sequence", "trade_id")),
     TableSpec("orderbooks", _schema({
         **_EVENT, "ticker": TEXT, "side": TEXT, "level": INT, "price_usd": PRICE, "size_contracts": COUNT, **_TIMES}),
         key=("ticker", "side", "level", "ts"), partition_by=_BY_EVENT),
     TableSpec("coverage", _schema({**_EVENT, "endpoint": TEXT, **_TIMES}, {
         "expected": INT, "received": INT, "pages": INT, "complete": BOOL, "reason": TEXT}),
-        key=("event_ticker", "endpoint"), partition_by=_BY_EVENT),
+        key=("event_ticker", "endpoint"), partition_by=_BY_EVENT, versioned=True),
     TableSpec("rejected_rows", _schema({**_EVENT, "table_name": TEXT, "row_id": TEXT, "reason": TEXT, **_TIMES}, {
         "ticker": TEXT, "row_json": TEXT}),
         key=("table_name", "row_id"), partition_by=_BY_EVENT),
@@ -310,8 +315,8 @@ _ALL = (
         "mid_prob": REAL, "repaired_prob": REAL, "band_low_prob": REAL, "band_high_prob": REAL,
         "age_s": REAL, "weight": REAL, "quote_known_at": TIME}),
         key=("event_ticker", "horizon", "as_of", "ticker"), partition_by=_BY_EVENT),
-    TableSpec("feature_panel", _schema({**_SNAPSHOT, "inputs_known_at": TIME}, _PANEL),
-        key=("event_ticker", "horizon"), partition_by=_BY_EVENT),
+    TableSpec("feature_panel", _schema({**_SNAPSHOT, "inputs_known_at": TIME, "mapping_version": TEXT}, _PANEL),
+        key=("event_ticker", "horizon", "mapping_version"), partition_by=_BY_EVENT),
     TableSpec("labels", _schema({**_EVENT, "release_time": TIME, **_TIMES}, {
         "event_type": TEXT, "period": DATE, "first_print": REAL, "first_print_learned_at": TIME,
         "first_print_source": TEXT, "revised": REAL, "revised_vintage": DATE, "revised_learned_at": TIME,
@@ -337,16 +342,17 @@ _ALL = (
     TableSpec("predictions", _schema({
         **_EVENT, "strategy_id": TEXT, "model": TEXT, "horizon": TEXT, "as_of": TIME, "release_time": TIME, **_TIMES}, {
         "prediction": REAL, "implied_mean": REAL, "trial_id": TEXT, "n_train": INT}),
-        key=("strategy_id", "model", "event_ticker", "horizon"), partition_by=("event_date",)),
+        key=("strategy_id", "model", "event_ticker", "horizon", "as_of"), partition_by=("event_date",)),
     TableSpec("verdicts", _schema({
         "verdict_id": TEXT, "strategy_id": TEXT, "event_date": DATE, "verdict": TEXT, **_TIMES}, {
         "score": REAL, "reasons": TEXTS, "n_events": INT, "n_trades": INT, "n_trials": INT, "simulated": BOOL,
         "metrics_json": TEXT, "gates_json": TEXT, "config_hash": TEXT, "code_version": TEXT, "inputs_hash": TEXT}),
         key=("verdict_id",), partition_by=("event_date",)),
     TableSpec("gate_evidence", _schema({
-        "asset": TEXT, "check_name": TEXT, "event_date": DATE, "data_hash": TEXT, "passed": BOOL, **_TIMES}, {
+        "asset": TEXT, "check_name": TEXT, "event_date": DATE, "data_hash": TEXT, "rules_version": TEXT,
+        "passed": BOOL, **_TIMES}, {
         "code_version": TEXT, "n_rows": INT, "detail": TEXT, "first_offender": TEXT}),
-        key=("asset", "check_name", "event_date", "data_hash", "code_version"), partition_by=("event_date",)),
+        key=("asset", "check_name", "event_date", "data_hash", "rules_version"), partition_by=("event_date",)),
     TableSpec("health", _schema({"report_date": DATE, "series_ticker": TEXT, **_TIMES}, {
         "n_events": INT, "n_released": INT, "n_labelled": INT, "n_overdue": INT, "n_incomplete": INT,
         "contracts_expected": INT, "contracts_received": INT, "n_rejected_rows": INT, "n_failed_gates": INT,
@@ -370,4 +376,4 @@ _ALL = (
         key=("series_ticker", "horizon", "basis", "tail_policy"), partition_by=("event_date",)),
 )  # fmt: skip
 
-TABLES: dict[str, TableSpec] = {t.name: t for t in _ALL}
+TABLES: dict[str, TableSpec] = {t.name: replace(t, checks=checks_of(t.name, t.schema, price=PRICE)) for t in _ALL}

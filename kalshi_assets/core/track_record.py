@@ -40,6 +40,7 @@ class TrackRecord:
         event_ticker: tickers, in order.
         event_type: object array (n,), None where unknown.
         day: release dates as days since the epoch.
+        decided_at: as-of times of the decisions, microseconds.
         learned_at: when the ladder had settled, microseconds.
         traded: True where anything was bought.
         value: portfolio return of the event; 0 where nothing was bought, NaN where a traded event has no return.
@@ -50,6 +51,7 @@ class TrackRecord:
     event_ticker: npt.NDArray[Any]
     event_type: npt.NDArray[Any]
     day: IntArray
+    decided_at: IntArray
     learned_at: IntArray
     traded: BoolArray
     value: FloatArray
@@ -94,6 +96,7 @@ def track_record(pnl: pa.Table) -> TrackRecord:
         event_ticker=np.asarray(rows["event_ticker"].to_pylist(), dtype=object),
         event_type=np.asarray(rows["event_type"].to_pylist(), dtype=object),
         day=days(rows["event_date"]),
+        decided_at=times(rows["decided_at"]),
         learned_at=times(rows["learned_at"]),
         traded=traded,
         value=value,

@@ -23,7 +23,17 @@ import pyarrow as pa
 
 from kalshi_assets.core.columns import MISSING_TIME, day_number, moment_of, real_column, reals, time_column
 from kalshi_assets.core.decision_panel import DecisionPanel, decision_panel
-from kalshi_assets.core.folds import ROLES, TEST, TRAIN, UNLABELLED, Fold, assign_roles, overlapping, test_start
+from kalshi_assets.core.folds import (
+    ROLES,
+    TEST,
+    TRAIN,
+    UNLABELLED,
+    Fold,
+    assign_roles,
+    decisions_at,
+    overlapping,
+    test_start,
+)
 from kalshi_assets.core.hashing import hash_json
 from kalshi_assets.core.label_history import KnownLabels, LabelHistory
 from kalshi_assets.core.models import Design, build_design, fit_ridge_path, seeded, skill
@@ -73,8 +83,12 @@ def walk_forward(
     is ``unlabelled`` with the reason. The penalty is the one with the best skill over training events, each
     predicted with every event left out whose label interval or release date meets its own.
 
+    A release date is the one known at the decision. An event that moved is tested on each date for which it was
+    decided, and in each fold it has one row, see ``core.folds.decisions_at``.
+
     Args:
-        panel: rows of table ``feature_panel``; rows of later events may be there and are not read.
+        panel: rows of table ``feature_panel``, under every mapping; rows of later events may be there and are not
+            read.
         labels: rows of table ``labels`` with their history; a version counts when its ``known_at`` lies before the
             test start.
         test_dates: event dates to test, any order, no repeats; a date without a panel row at
@@ -88,14 +102,16 @@ def walk_forward(
         DomainError: duplicate panel rows, a label without a learning time, or one learned after the test began.
     """
     rows = decision_panel(panel, config)
-    history = LabelHistory(labels, rows.event_ticker)
+    history = LabelHistory(labels, rows.events)
+    decided_again = len(rows.events) < len(rows.event)
     out = _Output()
     baselines = {LAST_PRINT: reals(rows.table["last_print"]), CLIMATOLOGY: reals(rows.table["print_mean_12"])}
     for day in sorted(set(test_dates)):
         start = test_start(rows.event_day, rows.as_of, day_number(day))
         if start is None:
             continue
-        _run_fold(rows, history.known_before(start), baselines, day, config, out)
+        counts = decisions_at(rows.event, rows.event_day, rows.as_of, day_number(day)) if decided_again else None
+        _run_fold(rows, history.known_before(start).of(rows.event), counts, baselines, day, config, out)
     return WalkForward(*out.tables(rows, config))
 
 
@@ -168,6 +184,7 @@ class _Output:
 def _run_fold(
     rows: DecisionPanel,
     labels: KnownLabels,
+    counts: npt.NDArray[np.bool_] | None,
     baselines: dict[str, FloatArray],
     day: date,
     config: StrategyConfig,
@@ -182,6 +199,7 @@ def _run_fold(
         rows.purge_us,
         test_day=day_number(day),
         embargo_dates=config.embargo_events,
+        counts=counts,
     )
     train, test = fold.members(TRAIN), fold.members(TEST)
     enough = len(train) >= config.train_min_events

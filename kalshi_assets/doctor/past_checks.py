@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kalshi_assets.doctor.check import Check, ok, skipped, warning
+from kalshi_assets.doctor.check import Check, ok, warning
 from kalshi_assets.doctor.disk_checks import megabytes
 from kalshi_assets.doctor.lake_checks import LockState, lock_state
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.maintenance import SAFETY
 from kalshi_assets.store.past_versions import SnapshotFault, snapshot_faults, stray_files
-from kalshi_assets.store.transactions import LOCK_NAME
+from kalshi_assets.store.stage_notes import LOCK_NAME, note_text, read_note
 
 PAST, STRAYS, STAGE = "lake.past", "lake.strays", "lake.stage"
 
@@ -53,12 +52,9 @@ def check_strays(lake: Lake) -> list[Check]:
 
 def check_stage(lake: Lake) -> list[Check]:
     """The note that a stage leaves while it works."""
-    folder = lake.tables.folder
-    if folder is None:
-        return [skipped(STAGE, "A lake in a bucket keeps no note of the stage at work.")]
-    path = folder / LOCK_NAME
-    text = path.read_bytes() if path.is_file() else b""
-    return [judge_stage(lock_state(path), text)]
+    folder = lake.lock_folder
+    lock = lock_state(folder / LOCK_NAME) if folder is not None else LockState(held=False, pid=None, alive=False)
+    return [judge_stage(lock, note_text(lake))]
 
 
 def judge_past(faults: Sequence[SnapshotFault]) -> Check:
@@ -95,24 +91,24 @@ def judge_stage(lock: LockState, text: bytes) -> Check:
     """No stage is under way, or one is, or one broke off.
 
     Args:
-        lock: the lock beside the note.
+        lock: the lock that stages of this home take turns by.
         text: the note; empty where there is none.
     """
     if lock.held:
         return ok(STAGE, "A stage is at work on this lake.")
     if not text.strip():
         return ok(STAGE, "No stage has broken off.")
-    try:
-        note = json.loads(text)
-        who, run = int(note["pid"]), str(note["run_id"])
-    except (ValueError, TypeError, KeyError):
+    note = read_note(text)
+    if note is None:
         return warning(
             STAGE,
             f"The note of a stage that broke off, {LOCK_NAME}, was cut short before the stage had committed anything.",
             "Nothing is lost: the next run, or `kalshi-assets doctor --repair`, clears it.",
         )
+    elsewhere = ", or is at work in another home" if note.home else ""
+    until = " (of another home's only two hours after it began)" if note.home else ""
     return warning(
         STAGE,
-        f"A stage of process {who} (run {run[:8]}) broke off; its note is {LOCK_NAME}.",
-        "The next run, or `kalshi-assets doctor --repair`, takes back what it had committed.",
+        f"A stage of process {note.pid} (run {note.run_id[:8]}) broke off{elsewhere}; its note is {LOCK_NAME}.",
+        f"The next run, or `kalshi-assets doctor --repair`, takes back what it had committed{until}.",
     )

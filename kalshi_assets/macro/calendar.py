@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kalshi_assets.core.series import SeriesFacts, Statistic, facts_for
+from kalshi_assets.core.series import RATE_DECISION, SeriesFacts, Statistic, facts_for
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.macro.new_york import NEW_YORK, at_clock, end_of_day, start_of_day
 
@@ -113,6 +113,37 @@ def calendar_from_dates(
         else:
             rows.append(_dated_row(series_ticker, statistic, period, placed))
     return _calendar_table(rows)
+
+
+def decision_clocks(series_tickers: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """New York clock of those series that are about the committee's decisions, in sorted order."""
+    found = {t: facts_for(t) for t in sorted(set(series_tickers))}
+    return {t: f.release_clock for t, f in found.items() if f and f.event_type == RATE_DECISION and f.release_clock}
+
+
+def calendar_from_meetings(meetings: Iterable[date], clocks: Mapping[str, tuple[int, int]]) -> pa.Table:
+    """The calendar of series about the committee's decisions: a meeting's period is the month of its decision.
+
+    Args:
+        meetings: New York days of the decisions.
+        clocks: what ``decision_clocks`` gives.
+
+    Returns:
+        Content of ``release_calendar``. Every row is flagged, because its announcement is assumed.
+    """
+    return _calendar_table(
+        _row(
+            ticker,
+            day.replace(day=1),
+            at_clock(day, clock),
+            _assumed_announcement(day),
+            "FOMC decision",
+            "packaged_facts",
+            ANNOUNCEMENT_ASSUMED,
+        )
+        for ticker, clock in clocks.items()
+        for day in meetings
+    )
 
 
 def observation_rows(

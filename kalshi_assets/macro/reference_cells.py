@@ -19,6 +19,7 @@ from kalshi_assets.core.tables import DATE, INT, REAL, TEXT, TIME
 from kalshi_assets.errors import UsageError
 
 _TYPES: dict[str, pa.DataType] = {"text": TEXT, "day": DATE, "real": REAL, "count": INT, "time": TIME}
+_LARGEST_COUNT = 2**63 - 1
 # pyarrow reads these forms itself; anything else is looked at cell by cell.
 _FORMS = {
     "day": r"^\d{4}-\d{2}-\d{2}$",
@@ -67,7 +68,7 @@ def _one_by_one(
     cells: pa.Array, filled: npt.NDArray[np.bool_], kind: str, name: str
 ) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     readers: dict[str, Callable[[str], Any]] = {
-        "day": date.fromisoformat, "real": _number, "count": int, "time": _aware(name),
+        "day": date.fromisoformat, "real": _number, "count": _count, "time": _aware(name),
     }  # fmt: skip
     read = readers[kind]
     values: list[Any] = []
@@ -77,7 +78,7 @@ def _one_by_one(
         if filled[i]:
             try:
                 values[-1] = read(text)
-            except ValueError:
+            except (ValueError, OverflowError):
                 bad[i] = True
     return pa.array(values, _TYPES[kind]), bad
 
@@ -86,6 +87,13 @@ def _number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST_COUNT:
+        raise OverflowError(text)
     return number
 
 

@@ -2,36 +2,33 @@
 
 A whole file is refused where nothing in it can be trusted (columns, time
 zones, more bad rows than good, more missing sessions than a fifth); a single
-bad row is put aside. Reading cells is ``macro.reference_cells``, writing to the
-lake ``stages.references``.
+bad row is put aside. Reading cells is ``macro.reference_cells``, what is not
+there ``macro.reference_gaps``, writing to the lake ``stages.references``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import MISSING_TIME, days, micros_of, reals, time_column, times
-from kalshi_assets.core.tables import DATE, INT, TABLES
-from kalshi_assets.core.trading_sessions import CALENDAR_OF, Sessions
+from kalshi_assets.core.columns import MISSING_TIME, Ints, micros_of, reals, time_column, times
+from kalshi_assets.core.tables import DATE, INT, REAL, TABLES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.macro.new_york import at_clock, end_of_day
 from kalshi_assets.macro.reference_cells import typed
 from kalshi_assets.macro.reference_formats import Column, ReferenceFormat
+from kalshi_assets.macro.reference_gaps import Marks, SessionsOf, gaps_of
 
-MOST_MISSING_SESSIONS = 0.2
 MOST_BAD_ROWS = 0.5
 _SUM_TOLERANCE = 0.02
-Marks = npt.NDArray[np.bool_]
-SessionsOf = Callable[[str, date, date], Sessions]
+_FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+_FIRST_MOMENT = micros_of(datetime.combine(_FIRST_DAY, datetime.min.time(), UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,13 @@ class Checked:
         rows: content rows of the kind's table.
         rejected: line in the file, the reason and the row, of each row put aside; lines count from 1, the head of a
             CSV included.
-        remarks: sentences on what is no fault of a row: sessions without one, a check that could not be made.
+        missing: sentences on what the file lacks.
+        remarks: sentences on checks that could not be made.
     """
 
     rows: pa.Table
     rejected: tuple[tuple[int, str, str], ...] = ()
+    missing: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -55,9 +54,8 @@ class _Sheet:
     """The file's rows while they are judged: typed columns, and the first fault of each row."""
 
     form: ReferenceFormat
-    first_line: int
+    faults: list[str | None]
     columns: dict[str, pa.Array] = field(default_factory=dict)
-    faults: list[str | None] = field(default_factory=list)
 
     def fault(self, rows: Marks, reason: str) -> None:
         for i in np.flatnonzero(rows).tolist():
@@ -69,7 +67,13 @@ class _Sheet:
 
 
 def check_reference(
-    form: ReferenceFormat, raw: pa.Table, *, now: datetime, sessions_of: SessionsOf | None, first_line: int = 2
+    form: ReferenceFormat,
+    raw: pa.Table,
+    *,
+    now: datetime,
+    sessions_of: SessionsOf | None,
+    lines: Ints | None = None,
+    faults: Sequence[str | None] = (),
 ) -> Checked:
     """Judge a file.
 
@@ -78,45 +82,50 @@ def check_reference(
         raw: the file's columns as read.
         now: nothing can be known later than this.
         sessions_of: sessions of a calendar between two days; None where no calendars are installed.
-        first_line: line of the first row.
+        lines: the line of each row; None where the first is on line 2 and the others follow.
+        faults: what is known to be wrong with each row before it is judged; empty for nothing.
 
     Raises:
         UsageError: the file is refused; the sentence says why and what to do, without naming the file.
     """
-    sheet = _read(form, raw, first_line)
+    line = np.arange(raw.num_rows) + 2 if lines is None else lines
+    sheet = _read(form, raw, faults)
     if not raw.num_rows:
         raise UsageError("it has no rows; give the rows that it should hold")
     if form.name == "fomc_probabilities":
         # A key is compared exactly, which a fraction of a per cent cannot be.
         tenths = pc.round(pc.multiply(sheet.columns["target_mid_pct"], 1000.0))
         sheet.columns["target_tenths_bp"] = tenths.cast(INT, safe=False)
+    _judge_days(sheet, now)
     _date(sheet)
     _judge_times(sheet, now)
     _judge_ranges(sheet)
     _judge_repeats(sheet)
-    remarks = _judge_sessions(sheet, sessions_of)
+    gaps = gaps_of(form, sheet.columns, sheet.sound, sessions_of)
+    for closed, reason in gaps.closed:
+        sheet.fault(closed, reason)
     if form.name == "fomc_probabilities":
         _judge_sums(sheet)
     sound = sheet.sound
     schema = TABLES[form.name].schema
     absent = {f.name: pa.nulls(raw.num_rows, f.type) for f in schema}
     rows = pa.table({f.name: sheet.columns.get(f.name, absent[f.name]) for f in schema}).filter(pa.array(sound))
-    bad = [i for i, reason in enumerate(sheet.faults) if reason]
+    bad = sorted((i for i, reason in enumerate(sheet.faults) if reason), key=lambda i: int(line[i]))
     if len(bad) > MOST_BAD_ROWS * raw.num_rows:
         raise UsageError(
-            f"{len(bad)} of its {raw.num_rows} rows are wrong, the first on line {first_line + bad[0]}: "
+            f"{len(bad)} of its {raw.num_rows} rows are wrong, the first on line {line[bad[0]]}: "
             f"{sheet.faults[bad[0]]}; correct the file"
         )
     written = raw.take(pa.array(bad, pa.int64())).to_pylist()
     rejected = tuple(
-        (first_line + i, str(sheet.faults[i]), json.dumps(row, default=str, sort_keys=True))
+        (int(line[i]), str(sheet.faults[i]), json.dumps(row, default=str, sort_keys=True))
         for i, row in zip(bad, written, strict=True)
     )
     unique = _without_equal_rows(rows, (*form.key, "known_at"))
-    return Checked(unique.cast(schema), rejected, tuple(remarks))
+    return Checked(unique.cast(schema), rejected, gaps.missing, gaps.remarks)
 
 
-def _read(form: ReferenceFormat, raw: pa.Table, first_line: int) -> _Sheet:
+def _read(form: ReferenceFormat, raw: pa.Table, faults: Sequence[str | None]) -> _Sheet:
     known = [*form.columns, Column("ts", "time"), Column("known_at", "time"), Column("source", "text")]
     names = {alias: c for c in known for alias in (c.name, *c.also)}
     strange = [n for n in raw.column_names if n not in names]
@@ -132,7 +141,7 @@ def _read(form: ReferenceFormat, raw: pa.Table, first_line: int) -> _Sheet:
     wanted += ["ts"] if form.clock is None and not form.dated_by_receipt else []
     if missing := [n for n in wanted if n not in found]:
         raise UsageError(f"it lacks the column {', '.join(missing)}, which {form.name} needs; add it")
-    sheet = _Sheet(form, first_line, faults=[None] * raw.num_rows)
+    sheet = _Sheet(form, list(faults) or [None] * raw.num_rows)
     for c in known:
         if c.name in found:
             values, bad = typed(found[c.name], c.kind, c.name)
@@ -141,6 +150,23 @@ def _read(form: ReferenceFormat, raw: pa.Table, first_line: int) -> _Sheet:
             if c.name in wanted or c.required:
                 sheet.fault(np.asarray(pc.is_null(values), bool), f"{c.name} is empty")
     return sheet
+
+
+def _judge_days(sheet: _Sheet, now: datetime) -> None:
+    """Days that can be none are faults and lose their value, because no clock can be read on them."""
+    for c in sheet.form.columns:
+        if c.kind != "day" or c.name not in sheet.columns:
+            continue
+        # What a row tells of is past; what it is about, as a meeting, may be to come.
+        last, late = (now.date() + timedelta(days=1), "lies in the future") if c.name == "date" else (
+            _LAST_DAY, f"lies after {_LAST_DAY.year}"
+        )  # fmt: skip
+        day = sheet.columns[c.name]
+        early = pc.fill_null(pc.less(day, pa.scalar(_FIRST_DAY, DATE)), False)
+        after = pc.fill_null(pc.greater(day, pa.scalar(last, DATE)), False)
+        sheet.fault(np.asarray(early, bool), f"{c.name} lies before {_FIRST_DAY.year}")
+        sheet.fault(np.asarray(after, bool), f"{c.name} {late}")
+        sheet.columns[c.name] = pc.if_else(pc.or_(early, after), pa.scalar(None, DATE), day)
 
 
 def _date(sheet: _Sheet) -> None:
@@ -166,6 +192,8 @@ def _at_day(column: pa.Array, moment: Callable[[date], datetime]) -> pa.Array:
 
 def _judge_times(sheet: _Sheet, now: datetime) -> None:
     ts, known_at = times(sheet.columns["ts"]), times(sheet.columns["known_at"])
+    early = ((ts != MISSING_TIME) & (ts < _FIRST_MOMENT)) | ((known_at != MISSING_TIME) & (known_at < _FIRST_MOMENT))
+    sheet.fault(early, f"its time lies before {_FIRST_DAY.year}")
     sheet.fault(known_at > micros_of(now), "known_at lies in the future")
     sheet.fault((known_at != MISSING_TIME) & (ts > known_at), "ts is later than known_at: it tells of the future")
     sheet.fault((known_at == MISSING_TIME) | (ts == MISSING_TIME), "it has no time")
@@ -174,7 +202,8 @@ def _judge_times(sheet: _Sheet, now: datetime) -> None:
 def _judge_ranges(sheet: _Sheet) -> None:
     for c in sheet.form.columns:
         if c.kind in ("real", "count") and c.name in sheet.columns:
-            values = reals(sheet.columns[c.name])
+            # Counts that a real cannot hold exactly lie outside any range.
+            values = reals(sheet.columns[c.name].cast(REAL, safe=False))
             filled = np.asarray(pc.is_valid(sheet.columns[c.name]), bool)
             sheet.fault(filled & ~np.isfinite(values), f"{c.name} is no finite number")
             sheet.fault(
@@ -220,41 +249,3 @@ def _judge_sums(sheet: _Sheet) -> None:
         sheet.fault(
             np.array([k in wrong for k in here], bool), "the probabilities of its meeting and day do not sum to 1"
         )
-
-
-def _judge_sessions(sheet: _Sheet, sessions_of: SessionsOf | None) -> list[str]:
-    """Rows on days without a session are faults; sessions without a row are remarks, or refuse the file."""
-    calendar = sheet.form.calendar
-    if calendar is None or not sheet.sound.any():
-        return []
-    symbols = sheet.columns["symbol"].to_pylist() if calendar == "symbol" else [""] * len(sheet.faults)
-    of: Mapping[str, str | None] = {s: CALENDAR_OF.get(s) if calendar == "symbol" else calendar for s in set(symbols)}
-    kept = sorted(s for s, name in of.items() if name)
-    if not kept:
-        return []
-    if sessions_of is None:
-        return ["Missing trading days were not looked for, because no trading calendars are installed."]
-    day, remarks = days(sheet.columns["date"]), []
-    for symbol in kept:
-        mine = np.array([s == symbol for s in symbols], bool) & sheet.sound
-        if not mine.any():
-            continue
-        first, last = (_day_of(int(edge(day[mine]))) for edge in (np.min, np.max))
-        sessions = sessions_of(str(of[symbol]), first, last)
-        sheet.fault(mine & ~np.isin(day, sessions.day), f"its day is no session of {sessions.calendar}")
-        held = np.unique(day[mine & np.isin(day, sessions.day)])
-        missing = sessions.missing(held)
-        if missing.size:
-            n = missing.size + held.size
-            said = (
-                f"{symbol or 'the curve'} lacks {missing.size} of {n} sessions of {sessions.calendar}, "
-                f"the first {_day_of(int(missing[0]))}"
-            )
-            if missing.size > MOST_MISSING_SESSIONS * n:
-                raise UsageError(f"{said}; complete the file")
-            remarks.append(f"{said[0].upper()}{said[1:]}.")
-    return remarks
-
-
-def _day_of(number: int) -> Any:
-    return pa.scalar(number, pa.int32()).cast(DATE).as_py()

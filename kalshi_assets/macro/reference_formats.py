@@ -53,7 +53,11 @@ class ReferenceFormat:
         known: when a row counts as known where the file has no ``known_at``: at its ``ts``, at the end of the New
             York day, or not at all (the file must say).
         dated_by_receipt: whether ``ts`` is ``known_at``.
-        calendar: the calendar whose sessions a daily kind keeps; ``symbol`` for that of each symbol.
+        gaps: what may be missing: days, a symbol's bars inside a session, or a series' periods.
+        each: where days may be missing, the column whose values each have a first and a last day of their own; None
+            for the file as a whole.
+        calendar: where days may be missing, the calendar whose sessions are kept; None for that of each symbol.
+        shut_days: whether a row on a day without a session is wrong.
     """
 
     name: str
@@ -62,10 +66,14 @@ class ReferenceFormat:
     clock: tuple[int, int] | None = None
     known: Literal["at_ts", "end_of_day", "stated"] = "stated"
     dated_by_receipt: bool = False
+    gaps: Literal["days", "bars", "periods"] = "days"
+    each: str | None = None
     calendar: str | None = None
+    shut_days: bool = True
 
 
 _VOLATILITY = 5.0  # five hundred per cent a year: above it, per cent were written for fractions
+_MONTH_S = 31 * 86_400
 _SYMBOL = Column("symbol", TEXT, required=True, also=("ticker",))
 _DATE = Column("date", DAY, required=True, also=("observation_date",))
 
@@ -81,7 +89,7 @@ _FORMATS = (
         (_SYMBOL, _DATE, Column("close", REAL, required=True)),
         clock=(16, 0),
         known="at_ts",
-        calendar="symbol",
+        each="symbol",
     ),
     ReferenceFormat(
         "asset_bars",
@@ -93,9 +101,10 @@ _FORMATS = (
             Column("high", REAL),
             Column("low", REAL),
             Column("volume", REAL, low=0.0),
-            Column("period_s", COUNT, low=1),
+            Column("period_s", COUNT, low=1, high=_MONTH_S),
         ),
         known="at_ts",
+        gaps="bars",
     ),
     ReferenceFormat(
         "option_surfaces",
@@ -109,7 +118,7 @@ _FORMATS = (
         ),
         clock=(16, 0),
         known="end_of_day",
-        calendar="symbol",
+        each="symbol",
     ),
     ReferenceFormat(
         "fed_funds_futures",
@@ -134,6 +143,10 @@ _FORMATS = (
         ),
         clock=(15, 0),
         known="end_of_day",
+        each="meeting_date",
+        calendar=RATE_FUTURES,
+        # They are worked out on Sundays too, when the futures open in the evening.
+        shut_days=False,
     ),
     ReferenceFormat(
         "consensus",
@@ -145,6 +158,7 @@ _FORMATS = (
         ),
         known="stated",
         dated_by_receipt=True,
+        gaps="periods",
     ),
 )
 

@@ -19,17 +19,20 @@ from kalshi_assets.core.tables import DATE, TABLES
 from kalshi_assets.errors import NotFound
 from kalshi_assets.macro.calendar import (
     MACRO_OBSERVATIONS,
-    RELEASE_CALENDAR,
     calendar_from_dates,
     calendar_from_facts,
+    calendar_from_meetings,
+    decision_clocks,
     observation_rows,
     statistics_of,
 )
-from kalshi_assets.macro.facts import load_first_prints, load_release_calendar
+from kalshi_assets.macro.facts import load_first_prints, load_fomc_meetings, load_release_calendar
 from kalshi_assets.macro.fred import EARLIEST, LATEST, OBSERVATIONS, Fred
 from kalshi_assets.macro.new_york import at_clock
 
 ASSET_PRICES = TABLES["asset_prices"].schema
+# Named as the source of every daily close that was not imported.
+PUBLISHER = "fred"
 
 _SINCE = date(2015, 1, 1)
 _MARKET_CLOSE = (16, 0)
@@ -43,7 +46,7 @@ class MacroSource(Protocol):
         """Where the numbers come from, for reports."""
 
     def calendar(self, series_tickers: Sequence[str]) -> pa.Table:
-        """Content of ``release_calendar``; series without a published statistic have no rows."""
+        """Content of ``release_calendar``; series without a statistic or a committee's meeting have no rows."""
 
     def observations(self, series_tickers: Sequence[str]) -> pa.Table:
         """Content of ``macro_observations``, in the unit of the series, rounded as published."""
@@ -56,7 +59,7 @@ class FactsSource:
     """The packaged public facts: first prints without their revisions, and no market closes.
 
     Args:
-        facts_dir: folder of the two CSV files.
+        facts_dir: folder of the CSV files.
     """
 
     def __init__(self, facts_dir: Path) -> None:
@@ -68,8 +71,9 @@ class FactsSource:
         return "packaged public facts (no FRED key)"
 
     def calendar(self, series_tickers: Sequence[str]) -> pa.Table:
-        """Content of ``release_calendar`` from the packaged file."""
-        return calendar_from_facts(load_release_calendar(self._facts_dir), series_tickers)
+        """Content of ``release_calendar`` from the packaged files."""
+        calendar = calendar_from_facts(load_release_calendar(self._facts_dir), series_tickers)
+        return pa.concat_tables([calendar, _decisions(self._facts_dir, series_tickers)])
 
     def observations(self, series_tickers: Sequence[str]) -> pa.Table:
         """Content of ``macro_observations``: first prints, known at their release."""
@@ -126,7 +130,7 @@ class FredSource:
         return "FRED and ALFRED"
 
     def calendar(self, series_tickers: Sequence[str]) -> pa.Table:
-        """Content of ``release_calendar`` from FRED's release days."""
+        """Content of ``release_calendar`` from FRED's release days, and from the packaged meetings of the committee."""
         facts = load_release_calendar(self._facts_dir) if self._facts_dir else None
         tables = [
             calendar_from_dates(
@@ -138,7 +142,7 @@ class FredSource:
             )
             for ticker, (_, statistic) in statistics_of(series_tickers).items()
         ]
-        return pa.concat_tables([RELEASE_CALENDAR.empty_table(), *tables])
+        return pa.concat_tables([_decisions(self._facts_dir, series_tickers), *tables])
 
     def observations(self, series_tickers: Sequence[str]) -> pa.Table:
         """Content of ``macro_observations``: every vintage since the start."""
@@ -159,7 +163,14 @@ class FredSource:
             for day, value in zip(kept["observation_date"].to_pylist(), kept["value"].to_pylist(), strict=True):
                 closed = at_clock(day, _MARKET_CLOSE)
                 rows.append(
-                    {"symbol": symbol, "date": day, "close": value, "ts": closed, "known_at": closed, "source": "fred"}
+                    {
+                        "symbol": symbol,
+                        "date": day,
+                        "close": value,
+                        "ts": closed,
+                        "known_at": closed,
+                        "source": PUBLISHER,
+                    }
                 )
         return pa.Table.from_pylist(rows, schema=ASSET_PRICES)
 
@@ -198,6 +209,11 @@ class FredSource:
         for observed, vintage in first.items():
             newest[vintage] = max(observed, newest.get(vintage, observed))
         return newest
+
+
+def _decisions(facts_dir: Path | None, series_tickers: Sequence[str]) -> pa.Table:
+    clocks = decision_clocks(series_tickers)
+    return calendar_from_meetings(load_fomc_meetings(facts_dir) if facts_dir and clocks else (), clocks)
 
 
 def _times_in(calendar: pa.Table, statistic: Statistic) -> dict[date, datetime]:

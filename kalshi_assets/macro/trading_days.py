@@ -20,6 +20,7 @@ from kalshi_assets.core.trading_sessions import Sessions
 from kalshi_assets.errors import UsageError
 
 _LIBRARY = "pandas_market_calendars"
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199
 NOT_INSTALLED = "trading calendars are not installed (pip install 'kalshi_assets[calendars]')"
 
 
@@ -32,8 +33,13 @@ def trading_sessions(calendar: str, first: date, last: date) -> Sessions:
     """The sessions of a calendar from the year of ``first`` to that of ``last``.
 
     Raises:
-        UsageError: the library is not installed, or has no such calendar.
+        UsageError: the library is not installed, has no such calendar, or knows nothing of those days.
     """
+    if not _FIRST_YEAR <= first.year <= last.year <= _LAST_YEAR:
+        raise UsageError(
+            f"The sessions of {calendar} from {first} to {last} cannot be had: "
+            f"ask for days in order, between {_FIRST_YEAR} and {_LAST_YEAR}."
+        )
     return _years(calendar, (first - timedelta(days=15)).year, (last + timedelta(days=15)).year)
 
 

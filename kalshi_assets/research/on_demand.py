@@ -1,7 +1,7 @@
 """The implied distribution of one event at any time, computed from the lake when asked.
 
-It goes through the same core as the stage, so the answer at a stage's own
-snapshot is the stage's own row.
+It goes through the same core as the stage, from quotes or from trades as the
+stage's rows of that event, so the answer at a stage's own snapshot is the stage's own row.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.distribution import DistributionConfig, build_distributions
+from kalshi_assets.core.asof import QUOTE_COLUMNS
+from kalshi_assets.core.bases import traded_series
+from kalshi_assets.core.distribution import QUOTES, TRADES, DistributionConfig, build_distributions
 from kalshi_assets.core.horizons import SNAPSHOTS
-from kalshi_assets.core.tables import MOMENTS, QUANTILES, TEXT
+from kalshi_assets.core.tables import MOMENTS, QUANTILE_BANDS, QUANTILES, TAIL_SENSITIVITY, TEXT
 from kalshi_assets.errors import UsageError
+from kalshi_assets.store.instants import utc_instant
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshots import published
 
@@ -29,14 +32,14 @@ _QUALITY = (
 
 
 def distribution_at(
-    lake: Lake, event_ticker: str, as_of: datetime, *, tail_policy: str = "step", snapshot: str | None = None
+    lake: Lake, event_ticker: str, as_of: datetime | str, *, tail_policy: str = "step", snapshot: str | None = None
 ) -> dict[str, Any]:
     """The distribution of an event from what was known at a time.
 
     Args:
         lake: the store; what it holds beyond the newest lake snapshot is not seen.
         event_ticker: the exchange's event, with or without the series' KX prefix.
-        as_of: timezone-aware instant.
+        as_of: timezone-aware, or ISO text with a zone.
         tail_policy: ``step``, ``hazard`` or ``truncate``.
         snapshot: id of a lake snapshot to read instead of the newest one.
 
@@ -44,18 +47,23 @@ def distribution_at(
         A JSON-ready mapping: moments, quantiles, pmf, bands, quality, rungs; numbers are None where a gate failed.
 
     Raises:
-        UsageError: for an event that does not exist or was not known then, an unknown snapshot, or a naive time.
+        UsageError: for an event that does not exist or was not known then, an unknown snapshot, or no instant.
     """
-    if as_of.tzinfo is None:
-        raise UsageError(f"The time {as_of.isoformat()} has no time zone: add one, for example a trailing Z.")
+    as_of = utc_instant(as_of)
     lake = published(lake, snapshot)
     event = _find_event(lake, event_ticker, as_of)
     dates, series = [event["event_date"]], [event["series_ticker"]]
+    stored = lake.read("distributions", event_dates=dates, series=series, columns=("series_ticker", "basis"))
+    basis = TRADES if traded_series(stored) else QUOTES
+    prices = lake.read(
+        "trades" if basis == TRADES else "quotes", as_of=as_of, event_dates=dates, series=series, history=True,
+        columns=None if basis == TRADES else (*QUOTE_COLUMNS, "event_ticker"),
+    )  # fmt: skip
     built = build_distributions(
         _of_event(lake.read("contract_specs", as_of=as_of, event_dates=dates, series=series, history=True), event),
-        _of_event(lake.read("quotes", as_of=as_of, event_dates=dates, series=series, history=True), event),
+        _of_event(prices, event),
         _snapshot(event, as_of),
-        replace(DistributionConfig(), tail_policy=tail_policy),
+        replace(DistributionConfig(), tail_policy=tail_policy, basis=basis),
     )
     row = built.distributions.to_pylist()[0]
     return {
@@ -64,10 +72,12 @@ def distribution_at(
         "as_of": as_of.isoformat(),
         "release_time": event["release_time"].isoformat(),
         "tail_policy": tail_policy,
+        "basis": basis,
         **{c: row[c] for c in MOMENTS},
         "quantiles": {c: row[c] for c in QUANTILES},
         "pmf": {"support": row["support"], "probability": row["probability"]},
-        "bands": {c: row[c] for c in ("mean_low", "mean_high", "median_low", "median_high")},
+        "bands": {c: row[c] for c in ("mean_low", "mean_high", "median_low", "median_high", *QUANTILE_BANDS)},
+        "tail_policies": {c: row[c] for c in TAIL_SENSITIVITY},
         "tail_mass_low": row["tail_mass_low"],
         "tail_mass_high": row["tail_mass_high"],
         "quality": {c: row[c] for c in _QUALITY},

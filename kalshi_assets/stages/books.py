@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from kalshi_assets.core.order_books import top_of_book
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.exchange.client import Exchange
-from kalshi_assets.store.lake import Lake, Scope
 
 
 def trading(contracts: pa.Table, now: datetime) -> pa.Table:
@@ -42,12 +41,6 @@ def pull_books(exchange: Exchange, contracts: pa.Table) -> tuple[pa.Table, pa.Ta
         _owned("orderbooks", books, owners, {}),
         _owned("quotes", top_of_book(books), owners, {"source": "book", "period_s": 0}),
     )
-
-
-def held_books(lake: Lake, scope: Scope) -> pa.Table:
-    """The quotes that earlier pulls made from books."""
-    quotes = lake.read("quotes", event_dates=scope.event_dates, series=scope.series, history=True)
-    return quotes.filter(pc.equal(quotes["source"], "book"))
 
 
 def _owned(

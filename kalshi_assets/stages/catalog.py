@@ -3,7 +3,7 @@
 Prints and calendars are filed here as well: an event belongs to a release,
 and what had been published is known by its own times, not by who reads it.
 What was known before stays known: a state that changed is a version of its own
-(``core.contract_history``), and what is not listed any more stays as last seen.
+(``core.contract_history``, ``core.corrections``), and what is not listed any more stays as last seen.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import newest_versions
 from kalshi_assets.core.contract_history import CONTRACTS, EVENTS, SERIES, extend_history, refile
+from kalshi_assets.core.corrections import ASSET_PRICES, MACRO_OBSERVATIONS, RELEASE_CALENDAR, corrected
+from kalshi_assets.core.coverage import coverage_versions
+from kalshi_assets.core.event_versions import event_versions
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_catalog_complete
-from kalshi_assets.core.tables import INT, TABLES, TEXT, TIME
+from kalshi_assets.core.tables import TABLES, TEXT, TIME
 from kalshi_assets.errors import DomainError
 from kalshi_assets.stages.catalog_rows import coverage_row
 from kalshi_assets.stages.commit import Gate, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
+from kalshi_assets.stages.filing import dates_of_events
 from kalshi_assets.stages.listing import Catalog, EventListing
 from kalshi_assets.store.event_dates import version_number
 from kalshi_assets.store.lake import Lake, Scope
@@ -34,7 +38,11 @@ from kalshi_assets.store.mappings import record_mapping
 STAGE = "market_catalog"
 _LISTING = "markets"
 _UNLISTED = EventListing(frozenset(), {}, is_listed=False)
-_STATED = ("event_date", "expected", "received", "pages", "complete", "reason")
+_BESIDE = (
+    ("release_calendar", RELEASE_CALENDAR),
+    ("macro_observations", MACRO_OBSERVATIONS),
+    ("asset_prices", ASSET_PRICES),
+)
 # A release that stands in until a calendar knows better; it moves with the exchange's closing times.
 _STAND_IN = "exchange_close"
 _FACTS = ("series_ticker", "event_date", "release_time", "period")
@@ -61,27 +69,29 @@ def market_catalog(context: StageContext, scope: Scope) -> StageResult:
         )
     series = extend_history(lake.read("series", history=True), catalog.series, SERIES, received_at=received_at)
     changed = {"series": lake.append("series", series, run_id=run_id).rows}
-    for name in ("release_calendar", "macro_observations", "asset_prices"):
-        changed[name] = lake.upsert(name, getattr(catalog, name), run_id=run_id).rows
+    for name, what in _BESIDE:
+        new = corrected(lake.read(name, history=True), getattr(catalog, name), what, received_at=received_at)
+        changed[name] = lake.append(name, new, run_id=run_id).rows
     mapping = _dated_mappings(lake, catalog, received_at)
     changed["event_market_map"] = record_mapping(lake, mapping, run_id=run_id).rows
 
-    dates = _dates_of_events(lake, scope)
-    filed = {}
+    dates, filed = dates_of_events(lake, scope), {}
     for rule, name in ((CONTRACTS, "contracts"), (EVENTS, "events")):
         held = lake.read(name, event_dates=dates, series=scope.series, history=True)
-        filed[name] = refile(held, catalog.events, scope.event_dates, rule.key)
-    coverage = _coverage(lake, scope, catalog, filed["contracts"][0], filed["events"][0], received_at)
-    present = _recounted(lake, _within(catalog.events, scope), coverage)
-    fresh = {
-        "contracts": _within(catalog.contracts, scope),
-        "events": pa.concat_tables([_within(catalog.former_events, scope), present]),
-    }
-    changed["coverage"] = lake.upsert("coverage", coverage, run_id=run_id).rows
-    for rule, name in ((CONTRACTS, "contracts"), (EVENTS, "events")):
-        owned, stranded = filed[name]
-        rows = pa.concat_tables([owned, stranded, extend_history(owned, fresh[name], rule, received_at=received_at)])
-        changed[name] = lake.replace(name, rows, scope=scope, run_id=run_id).rows
+        filed[name] = refile(held, catalog.events, scope.event_dates, (rule.key,))
+    owned, stranded = filed["contracts"]
+    new = extend_history(owned, _within(catalog.contracts, scope), CONTRACTS, received_at=received_at)
+    contracts = pa.concat_tables([owned, new])
+    changed["contracts"] = _replace(lake, "contracts", [contracts, stranded], scope, run_id)
+    owned, stranded = filed["events"]
+    releases = [_within(catalog.former_events, scope), _as_mapped(lake, _within(catalog.events, scope))]
+    grown = event_versions(pa.concat_tables(releases), contracts)
+    new = extend_history(owned, grown, EVENTS, received_at=received_at)
+    changed["events"] = _replace(lake, "events", [owned, new, stranded], scope, run_id)
+    coverage = _coverage(scope, catalog, contracts, owned, received_at)
+    held = lake.read("coverage", event_dates=dates, series=scope.series, history=True)
+    news = coverage_versions(held, coverage, received_at)
+    changed["coverage"] = lake.append("coverage", news, run_id=run_id).rows
     missing = [f"{r['event_ticker']}: {r['reason']}." for r in coverage.to_pylist() if r["reason"]]
     return finish(
         context, STAGE, scope.event_dates, changed=changed, gate=_complete(lake), notes=[*catalog.notes, *missing]
@@ -98,19 +108,15 @@ def _complete(lake: Lake) -> Gate:
     return gate
 
 
+def _replace(lake: Lake, name: str, rows: Sequence[pa.Table], scope: Scope, run_id: str) -> int:
+    return lake.replace(name, pa.concat_tables(rows), scope=scope, run_id=run_id).rows
+
+
 def _within(table: pa.Table, scope: Scope) -> pa.Table:
     mask = pc.is_in(table["event_date"], pa.array(list(scope.event_dates), pa.date32()))
     if scope.series is not None:
         mask = pc.and_(mask, pc.is_in(table["series_ticker"], pa.array(list(scope.series), pa.string())))
     return table.filter(mask)
-
-
-def _dates_of_events(lake: Lake, scope: Scope) -> list[date]:
-    """Every date under which an event ever was that is or was under one of the scope's."""
-    rows = lake.read("event_market_map", history=True, columns=["event_ticker", "event_date"])
-    here = rows["event_ticker"].filter(pc.is_in(rows["event_date"], pa.array(list(scope.event_dates), pa.date32())))
-    theirs = rows["event_date"].filter(pc.is_in(rows["event_ticker"], value_set=pc.unique(here)))
-    return sorted({*scope.event_dates, *theirs.to_pylist()})
 
 
 def _newest_mappings(lake: Lake) -> dict[str, dict[str, Any]]:
@@ -147,30 +153,29 @@ def _dated_mappings(lake: Lake, catalog: Catalog, received_at: datetime) -> pa.T
     return pa.Table.from_pylist(kept, schema=catalog.event_market_map.schema)
 
 
-def _recounted(lake: Lake, events: pa.Table, coverage: pa.Table) -> pa.Table:
-    """Events under the mapping as recorded, with contracts that vanished counted too."""
+def _as_mapped(lake: Lake, events: pa.Table) -> pa.Table:
+    """Events under the mapping as recorded, known since that is effective."""
     recorded = _newest_mappings(lake)
-    counts = dict(zip(coverage["event_ticker"].to_pylist(), coverage["expected"].to_pylist(), strict=True))
     tickers = events["event_ticker"].to_pylist()
-    since = [recorded[t]["effective_from"] for t in tickers]
-    for name, values in (
-        ("ts", pa.array(since, TIME)),
-        ("known_at", pa.array(since, TIME)),
-        ("mapping_version", pa.array([recorded[t]["version"] for t in tickers], TEXT)),
-        ("n_contracts", pa.array([counts[t] for t in tickers], INT)),
-    ):
+    since = pa.array([recorded[t]["effective_from"] for t in tickers], TIME)
+    version = pa.array([recorded[t]["version"] for t in tickers], TEXT)
+    for name, values in (("ts", since), ("known_at", since), ("mapping_version", version)):
         at = events.schema.get_field_index(name)
         events = events.set_column(at, events.schema.field(at), values)
     return events
 
 
-def _coverage(
-    lake: Lake, scope: Scope, catalog: Catalog, contracts: pa.Table, events: pa.Table, received_at: datetime
-) -> pa.Table:
+def _coverage(scope: Scope, catalog: Catalog, contracts: pa.Table, events: pa.Table, received_at: datetime) -> pa.Table:
     """What is listed of each event of the scope, against what was ever seen of it.
 
-    A row that says what is stored already is the stored one; one that says something new of an event
-    that was seen before, or that something is missing, is known at the receipt.
+    A row is known once the last of its contracts was; one that says that something is missing, at the receipt.
+
+    Args:
+        scope: the event dates.
+        catalog: what is listed.
+        contracts: all versions of the scope's contracts, listed or not.
+        events: all versions of the scope's events that were held before.
+        received_at: when the catalog was received.
     """
     key = ["event_ticker", "series_ticker", "event_date", "ts", "known_at"]
     listed = {r["event_ticker"]: r for r in _within(catalog.events, scope).select(key).to_pylist()}
@@ -179,8 +184,9 @@ def _coverage(
     bodies: dict[str, dict[str, str]] = defaultdict(dict)
     for r in newest_versions(contracts, "ticker").select(["event_ticker", "ticker", "raw_json"]).to_pylist():
         bodies[r["event_ticker"]][r["ticker"]] = r["raw_json"]
-    stored = lake.read("coverage", event_dates=scope.event_dates, series=scope.series)
-    held = {(r["event_ticker"], r["event_date"]): r for r in stored.to_pylist() if r["endpoint"] == _LISTING}
+    first = contracts.group_by(["event_ticker", "ticker"]).aggregate([("known_at", "min")])
+    whole = first.group_by("event_ticker").aggregate([("known_at_min", "max")])
+    since = dict(zip(whole["event_ticker"].to_pylist(), whole["known_at_min_max"].to_pylist(), strict=True))
     rows = []
     for event, place in sorted({**seen, **listed}.items()):
         listing = catalog.listings.get(event, _UNLISTED)
@@ -193,10 +199,6 @@ def _coverage(
             event_listed=listing.is_listed,
             pages=catalog.pages.get(place["series_ticker"]),
         )
-        before = held.get((event, place["event_date"]))
-        if before is not None and all(before[c] == row[c] for c in _STATED):
-            row = before
-        elif before is not None or row["reason"]:
-            row |= {"ts": received_at, "known_at": received_at}
-        rows.append(row)
+        moment = received_at if row["reason"] else since.get(event, place["known_at"])
+        rows.append(row | {"ts": moment, "known_at": moment})
     return pa.Table.from_pylist(rows, schema=TABLES["coverage"].schema)

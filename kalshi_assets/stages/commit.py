@@ -64,7 +64,8 @@ def finish(
     """
     ordered = tuple(sorted(dates))
     stored = {name: context.lake.read(name, event_dates=ordered, history=True) for name in OUTPUTS[stage]}
-    held = set(context.lake.event_dates("events"))
+    # A date that every event has left keeps the folds of what was decided for it before.
+    held = {day for name in ("events", *OUTPUTS[stage]) for day in context.lake.event_dates(name)}
     peopled = [day for day in ordered if day in held]
     results = [_vacated(check, day) for day in ordered if day not in held for check in GATES[stage]]
     if peopled:
@@ -94,7 +95,7 @@ def finish(
 
 
 def _vacated(check: str, day: date) -> GateResult:
-    """A date that every event has left holds no row, and nothing in it can leak."""
+    """A date of which the stage holds no row, because every event has left it: nothing in it can leak."""
     return GateResult(check, day, passed=True, n_rows=0, detail="no event falls on this date any more")
 
 

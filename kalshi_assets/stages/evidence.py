@@ -20,10 +20,11 @@ from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.leak_verdicts import LEAK_GATES
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import GateError
+from kalshi_assets.stages.sources_hash import sources_hash
 from kalshi_assets.store.lake import Lake
 
 # Raise it whenever a rule in core.gates or core.leak_verdicts changes: evidence from older rules is no evidence.
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 
 OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "market_catalog": ("events", "contracts"),
@@ -50,7 +51,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "contracts": ("market_catalog",),
     "quotes": ("market_catalog",),
     "distributions": ("market_catalog", "contracts", "quotes"),
-    "feature_panel": ("distributions", "quotes"),
+    "feature_panel": ("market_catalog", "distributions", "quotes"),
     "labels": ("market_catalog", "contracts", "distributions"),
     "walk_forward_folds": ("feature_panel", "labels"),
     "promotion_verdict": ("market_catalog", "distributions", "labels", "feature_panel", "walk_forward_folds"),
@@ -70,7 +71,7 @@ def data_hashes(lake: Lake, stage: str, dates: Sequence[date]) -> dict[date, str
 def record_evidence(
     lake: Lake, stage: str, results: Sequence[GateResult], *, run_id: str, hashes: Mapping[date, str]
 ) -> None:
-    """Store what the gates of a stage said, beside the hash of the data that they saw.
+    """Store what the gates of a stage said, beside the hash of the data that they saw and of the code that asked.
 
     Raises:
         GateError: when a declared gate of the stage reported nothing for a date.
@@ -90,15 +91,16 @@ def record_evidence(
             "passed": [r.passed for r in results],
             "ts": known,
             "known_at": known,
-            "code_version": [RULES_VERSION] * len(results),
+            "rules_version": [RULES_VERSION] * len(results),
+            "code_version": [sources_hash()] * len(results),
             "n_rows": [r.n_rows for r in results],
             "detail": [r.detail for r in results],
             "first_offender": [r.first_offender for r in results],
         },
         schema=TABLES["gate_evidence"].schema,
     )
-    # What already vouches for these very data stands: probing them again drew other samples and said the same.
-    held = _evidence(lake, sorted(hashes))
+    # What this code has vouched for stands: probing the same data again drew other samples and said the same.
+    held = _evidence(lake, sorted(hashes), code=sources_hash())
     news = [not (r.passed and held.get((stage, r.check_name, r.event_date, hashes[r.event_date]))) for r in results]
     lake.upsert("gate_evidence", rows.filter(pa.array(news, pa.bool_())), run_id=run_id)
 
@@ -131,9 +133,13 @@ def require_evidence(lake: Lake, stage: str, dates: Sequence[date]) -> dict[str,
     return vouched
 
 
-def _evidence(lake: Lake, dates: Sequence[date]) -> dict[tuple[str, str, date, str], bool]:
+def _evidence(
+    lake: Lake, dates: Sequence[date], *, code: str | None = None
+) -> dict[tuple[str, str, date, str], bool]:
     table = lake.read("gate_evidence", event_dates=dates)
-    table = table.filter(pc.equal(table["code_version"], RULES_VERSION))
+    table = table.filter(pc.equal(table["rules_version"], RULES_VERSION))
+    if code is not None:
+        table = table.filter(pc.equal(table["code_version"], code))
     columns = ("asset", "check_name", "event_date", "data_hash", "passed")
     return {(a, c, d, h): p for a, c, d, h, p in _rows(table, columns)}
 

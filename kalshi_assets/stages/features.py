@@ -59,7 +59,7 @@ def panel_inputs(lake: Lake, scope: Scope) -> dict[str, Any]:
     dates, series = scope.event_dates, scope.series
     macro, prices = lake.read("macro_observations", history=True), lake.read("asset_prices", history=True)
     references = References(
-        events=lake.read("events", event_dates=dates, series=series, columns=_EVENT_COLUMNS),
+        events=lake.read("events", event_dates=dates, series=series, history=True, columns=_EVENT_COLUMNS),
         **{name: lake.read(name, history=True) for name in REFERENCE_TABLES},
         policy_rate=policy_rate(macro, prices),
         meetings=load_fomc_meetings(facts_folder()),

@@ -21,9 +21,18 @@ NO_TRAINING = "no event could be trained on yet"
 
 
 def history_until(lake: Lake, last: date) -> list[date]:
-    """The event dates with a panel or a label up to and including a date: what a fold may look back on."""
+    """The event dates with a panel or a label that a fold up to and including a date may look back on.
+
+    An event that was due by then and moved is filed under a later date; what was decided on it lies there.
+    """
     held = {*lake.event_dates("feature_panel"), *lake.event_dates("labels")}
-    return sorted(day for day in held if day <= last)
+    return sorted({day for day in held if day <= last} | (held & dates_of_moved(lake, last)))
+
+
+def dates_of_moved(lake: Lake, last: date) -> frozenset[date]:
+    """Every date of the events that moved and were due by some date on one of them."""
+    moved = lake.moved_events()
+    return frozenset().union(*(dates for dates in moved.dates if min(dates) <= last)) if moved else frozenset()
 
 
 @whole

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.consensus import consensus_of_events
-from kalshi_assets.core.distribution import QUOTES, TRADES
+from kalshi_assets.core.distribution import BASES, QUOTES, TRADES
 from kalshi_assets.core.forecast_errors import PIT_SEED, forecast_errors, named_forecasts
 from kalshi_assets.core.forecast_outcomes import outcomes_of
 from kalshi_assets.core.forecast_scores import forecast_scores
@@ -83,7 +83,7 @@ def scores_of(
 
     Args:
         lake: the store.
-        as_of: leave out what was not known then: labels, results, prints; None for all that is known now.
+        as_of: leave out what was not known then: labels, results, prints; None for all that the lake holds.
         series: only these; None for all.
         consensus: rows of ``core.forecast_benchmarks.CONSENSUS``; None takes the lake's own table.
     """
@@ -101,22 +101,31 @@ def scores_of(
     traded = named_forecasts(
         lake.read("trade_distributions", as_of=as_of, series=series, columns=_FORECAST_COLUMNS), labels
     )
+    # Every event has a row there; a series that never traded has nothing to be scored.
+    spoken = pc.unique(traded.filter(pc.is_valid(traded["mean"]))["series_ticker"])
+    traded = traded.filter(pc.is_in(traded["series_ticker"], value_set=spoken))
     outcomes = outcomes_of(labels)
     errors = pa.concat_tables(
         forecast_errors(rows, outcomes, observations, consensus=consensus, basis=basis)
         for rows, basis in ((quoted, QUOTES), (traded, TRADES))
     )
-    pairs = rung_forecasts(quoted, rungs, contracts, basis=QUOTES)
+    # rungs are kept for the basis on which a series' own distributions rest
+    pairs = pa.concat_tables(
+        rung_forecasts(forecasts.filter(pc.equal(forecasts["basis"], basis)), rungs, contracts, basis=basis)
+        for basis in BASES
+    )
     return ScoredForecasts(errors, pairs, forecast_scores(errors, pairs, pit_seed=PIT_SEED))
 
 
-def published_scores(lake: Lake, *, as_of: datetime | None = None, series: Sequence[str] = ()) -> pa.Table:
+def published_scores(
+    lake: Lake, *, as_of: datetime | None = None, series: Sequence[str] = (), snapshot: str | None = None
+) -> pa.Table:
     """Rows of table ``forecast_scores`` from what readers of the lake see; see ``scores_of``.
 
     Raises:
-        UsageError: a series that the lake does not hold.
+        UsageError: a series that the lake does not hold, or an unknown snapshot.
     """
-    seen = published(lake)
+    seen = published(lake, snapshot)
     held = seen.read("series", columns=["series_ticker"])["series_ticker"].to_pylist()
     unknown = sorted(set(series) - set(held))
     if unknown:

@@ -13,16 +13,28 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.health import health_rows
 from kalshi_assets.core.tables import TABLES
+from kalshi_assets.stages.commit import code_version
 from kalshi_assets.stages.context import StageContext
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.snapshots import record_snapshot
+from kalshi_assets.store.transactions import transaction
 
+NAME = "health"
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
 def health(context: StageContext) -> pa.Table:
-    """Write today's rows of table ``health`` and return them; run again the same day, the day's rows are replaced."""
-    rows = health_of(context.lake, context.now())
-    context.lake.upsert("health", rows, run_id=context.run_id)
+    """Write today's rows of table ``health`` and return them, in one transaction; the same day's are replaced."""
+    with transaction(context.lake, context.run_id):
+        rows = health_of(context.lake, context.now())
+        context.lake.upsert(NAME, rows, run_id=context.run_id)
+        record_snapshot(
+            context.lake,
+            stage=NAME,
+            run_id=context.run_id,
+            code_version=code_version(),
+            config_hash=context.strategy.config_hash,
+        )
     return rows
 
 

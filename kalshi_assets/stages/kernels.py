@@ -23,6 +23,7 @@ from kalshi_assets.core.tables import TABLES
 
 _RELEASE = datetime(2024, 1, 11, 13, 30, tzinfo=UTC)
 _EVENT = {"event_ticker": "WARM-UP", "series_ticker": "KXCPIYOY", "event_date": date(2024, 1, 11)}
+_MAPPED = {**_EVENT, "event_type": "CPI", "mapping_version": "v1", "release_time": _RELEASE}
 
 
 class Compilation:
@@ -58,7 +59,7 @@ def compile_kernels() -> None:
         specs.append({**contract, "spec_id": str(i), "direction": "gt", "tick": 0.1, "lo_index": 30 + i})
         quotes.append({**contract, "source": "candle", "period_s": 3600})
     snapshots = [
-        {**_EVENT, "event_type": "CPI", "horizon": horizon, "as_of": _RELEASE - ahead, "release_time": _RELEASE}
+        {**_MAPPED, "horizon": horizon, "as_of": _RELEASE - ahead}
         for horizon, ahead in (("1d", timedelta(days=1)), ("1h", timedelta(hours=1)))
     ]
     made = _table("quotes", quotes)

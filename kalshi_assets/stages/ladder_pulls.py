@@ -9,8 +9,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from kalshi_assets.core.tables import TABLES
+from kalshi_assets.core.tables import TABLES, TIME
 from kalshi_assets.exchange.client import Exchange
 from kalshi_assets.exchange.models import Cutoff
 from kalshi_assets.exchange.routing import MarketRef
@@ -77,7 +78,12 @@ def pull_ladders(
     windows: Sequence[CandleWindow],
     cutoff: Cutoff,
 ) -> tuple[pa.Table, pa.Table]:
-    """Rows of ``quotes`` and of ``trades``, in the ladders' order whatever finishes first."""
+    """Rows of ``quotes`` and of ``trades``, in the ladders' order whatever finishes first.
+
+    A candle whose period had not ended when it was asked for is left out: the exchange serves what it is
+    so far, and its completion would look like a correction.
+    """
+    asked_at = pa.scalar(context.now(), TIME)
     pulled: list[tuple[pa.Table, pa.Table]] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         work = [pool.submit(_pull, exchange, ladder, windows, cutoff) for ladder in ladders]
@@ -94,7 +100,7 @@ def pull_ladders(
         pa.concat_tables([TABLES[name].schema.empty_table(), *(tables[i] for tables in pulled)]).combine_chunks()
         for i, name in enumerate(("quotes", "trades"))
     )
-    return candles, trades
+    return candles.filter(pc.less_equal(candles["ts"], asked_at)), trades
 
 
 def _ladder(rows: Sequence[Mapping[str, Any]]) -> Ladder:
@@ -140,7 +146,7 @@ def _pull(
 
 
 def _filed(name: str, ladder: Ladder, table: pa.Table, *, source: str | None = None) -> pa.Table:
-    """Raw rows with the ladder's keys; an observation is known when its period has ended."""
+    """Raw rows with the ladder's keys; an observation that was never seen is known when its period has ended."""
     schema, n = TABLES[name].schema, table.num_rows
     given = {c: table[c] for c in table.column_names}
     constant = {

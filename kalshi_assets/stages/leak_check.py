@@ -28,14 +28,14 @@ from kalshi_assets.core.leak_perturbations import Inputs
 from kalshi_assets.core.leak_probes import FUTURE, LEAD, ORDER, REBUILT, Probing, Tally, probe
 from kalshi_assets.core.leak_sample import Outputs, Pipeline
 from kalshi_assets.core.leak_verdicts import CANARIES, FUTURE_BLIND, ORDER_INDEPENDENT, leak_results
-from kalshi_assets.core.panel_suspicions import panel_suspicions
+from kalshi_assets.core.panel_suspicions import RESULT_COLUMNS, RUNG_COLUMNS, panel_suspicions
 from kalshi_assets.core.reference_features import REFERENCE_TABLES
 from kalshi_assets.errors import UsageError
-from kalshi_assets.stages.commit import code_version
 from kalshi_assets.stages.evidence import OUTPUTS
 from kalshi_assets.stages.features import panel_inputs
 from kalshi_assets.stages.leak_gates import (
     DISTRIBUTIONS,
+    EVENTS,
     PANEL,
     Recipe,
     distributions_recipe,
@@ -44,6 +44,7 @@ from kalshi_assets.stages.leak_gates import (
     probe_stored,
     seed_of,
 )
+from kalshi_assets.stages.sources_hash import sources_hash
 from kalshi_assets.store.lake import Lake
 
 _GATE_OF = {**dict.fromkeys((REBUILT, *FUTURE), FUTURE_BLIND), **dict.fromkeys(ORDER, ORDER_INDEPENDENT)}
@@ -95,9 +96,9 @@ def check_lake(lake: Lake, dates: Sequence[date] | None = None, seed: int | None
 def check_function(lake: Lake, name: str, dates: Sequence[date] | None = None, seed: int = 0) -> pa.Table:
     """Probe a user's feature function on the lake's data.
 
-    The function takes the inputs (a mapping of Arrow tables: contract_specs, quotes, trades, macro_observations,
-    asset_prices and the reference tables, all versions) and snapshots (``event_ticker, horizon, as_of, ...``), and
-    gives a table with at least ``event_ticker, horizon, as_of``, one row a snapshot at most.
+    The function takes the inputs (a mapping of Arrow tables: events, contract_specs, quotes, trades,
+    macro_observations, asset_prices and the reference tables, all versions) and snapshots (``event_ticker, horizon,
+    as_of, ...``), and gives a table with at least ``event_ticker, horizon, as_of``, one row a snapshot at most.
 
     Raises:
         UsageError: no such function, or it gives something else.
@@ -106,14 +107,12 @@ def check_function(lake: Lake, name: str, dates: Sequence[date] | None = None, s
     held = [d for d in lake.event_dates("quotes") if dates is None or d in set(dates)]
     if not held:
         raise UsageError("The lake holds no quotes for these dates: fetch some with kalshi-assets run.")
-    grid = snapshot_grid(lake.read("events", event_dates=held, history=True), daily_grid=False)
-    inputs = {**ladders(lake, held), "trades": lake.read("trades", event_dates=held)}
-    inputs |= {table: lake.read(table, history=True) for table in _SHARED}
+    inputs = {**ladders(lake, held), **{table: lake.read(table, history=True) for table in _SHARED}}
 
     def build(given: Inputs, snapshots: pa.Table) -> Outputs:
         return {"features": _as_rows(name, function(dict(given), snapshots))}
 
-    probing = probe(Pipeline(name, inputs, grid, build), seed=seed)
+    probing = probe(Pipeline(name, inputs, snapshot_grid(inputs[EVENTS], daily_grid=False), build), seed=seed)
     # Whether the function looks at its as-of time at all is its own business.
     tallies = {n: t for n, t in probing.tallies.items() if n not in (LEAD, REBUILT)}
     return pa.Table.from_pylist(_probe_rows(replace(probing, tallies=tallies), held), schema=_FINDINGS)
@@ -131,7 +130,13 @@ def check_panel(lake: Lake, path: Path, as_of_column: str) -> pa.Table:
         said = next(iter(str(error).splitlines()), "")
         raise UsageError(f"The panel {path} cannot be read ({said}): give a CSV or Parquet file.") from error
     found = panel_suspicions(
-        panel, as_of_column, lake.read("events"), lake.read("labels", history=True), lake.read(PANEL)
+        panel,
+        as_of_column,
+        lake.read(EVENTS),
+        lake.read("labels", history=True),
+        lake.read(PANEL),
+        lake.read("contracts", history=True, columns=RESULT_COLUMNS),
+        lake.read("distribution_rungs", columns=RUNG_COLUMNS),
     )
     rows = [
         {"subject": path.name, "gate": s.rule, "probe": s.column, "asked": s.rows, "found": s.broken,
@@ -152,7 +157,7 @@ def _probe_rows(probing: Probing, dates: Sequence[date]) -> list[dict[str, Any]]
     ]  # fmt: skip
     have = [d for d in dates if probing.available.get((d - date(1970, 1, 1)).days)]
     tallies = {REBUILT: Tally(), **probing.tallies}
-    results = leak_results(replace(probing, tallies=tallies), have or dates, code=code_version())
+    results = leak_results(replace(probing, tallies=tallies), have or dates, code=sources_hash())
     return rows + _rule_rows(probing.pipeline, results)
 
 

@@ -16,26 +16,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.bases import distributions_by_basis, traded_series
+from kalshi_assets.core.bases import distributions_by_basis, distributions_from_trades, traded_series
 from kalshi_assets.core.columns import days
 from kalshi_assets.core.conditions import policy_rate
 from kalshi_assets.core.distribution import DistributionConfig
 from kalshi_assets.core.gate_results import GateResult
-from kalshi_assets.core.horizons import snapshot_grid
+from kalshi_assets.core.horizons import EVENT_FACTS, relaid, snapshot_grid
 from kalshi_assets.core.leak_perturbations import Inputs
 from kalshi_assets.core.leak_probes import Probing, probe
 from kalshi_assets.core.leak_sample import Budget, Build, Outputs, Pipeline
 from kalshi_assets.core.leak_verdicts import leak_results
 from kalshi_assets.core.microstructure import QUOTE_COLUMNS
 from kalshi_assets.core.reference_features import REFERENCE_TABLES, References
-from kalshi_assets.core.tables import TABLES
-from kalshi_assets.stages.commit import Gate, code_version
+from kalshi_assets.stages.commit import Gate
 from kalshi_assets.stages.evidence import OUTPUTS, data_hashes
+from kalshi_assets.stages.sources_hash import sources_hash
 from kalshi_assets.store.lake import Lake, Scope
 
-SPECS, QUOTES, TRADES, DISTRIBUTIONS, RUNGS, PANEL = (
-    "contract_specs", "quotes", "trades", "distributions", "distribution_rungs", "feature_panel",
+EVENTS, SPECS, QUOTES, TRADES, DISTRIBUTIONS, RUNGS, FROM_TRADES, PANEL = (
+    "events", "contract_specs", "quotes", "trades",
+    "distributions", "distribution_rungs", "trade_distributions", "feature_panel",
 )  # fmt: skip
+_EVENT_COLUMNS = ("event_ticker", "series_ticker", "event_date", "period", "ts", "known_at", *EVENT_FACTS)
 _QUOTE_COLUMNS = tuple(
     dict.fromkeys(
         ("event_ticker", "series_ticker", "event_date", "ticker", "source", "period_s", "ts", "known_at",
@@ -44,7 +46,6 @@ _QUOTE_COLUMNS = tuple(
 )  # fmt: skip
 # A distribution does not look at its neighbours, so a few of each event's are enough.
 _REACH = 4
-_NO_TRADES = TABLES[TRADES].schema.empty_table()
 _NO_ROWS = "nothing was known of the ladder at any horizon"
 
 PanelFrom = Callable[[pa.Table, Inputs], pa.Table]
@@ -53,18 +54,23 @@ Recipe = Callable[[Lake, Sequence[date]], Pipeline]
 
 
 def distributions_build(config: DistributionConfig, traded: Sequence[str] = ()) -> Build:
-    """Distributions and rungs from specs and quotes, and for some series from trades."""
+    """All three tables of the stage from events, specs, quotes and trades; some series rest on trades.
+
+    Snapshots are laid by the events that are given, whatever was known when they were asked for.
+    """
 
     def build(inputs: Inputs, snapshots: pa.Table) -> Outputs:
-        prices = inputs[QUOTES], inputs.get(TRADES, _NO_TRADES)
-        built = distributions_by_basis(inputs[SPECS], *prices, snapshots, config, traded=traded)
-        return {DISTRIBUTIONS: built.distributions, RUNGS: built.rungs}
+        grid = relaid(snapshots, inputs[EVENTS])
+        specs, trades = inputs[SPECS], inputs[TRADES]
+        built = distributions_by_basis(specs, inputs[QUOTES], trades, grid, config, traded=traded)
+        from_trades = distributions_from_trades(specs, trades, grid, config)
+        return {DISTRIBUTIONS: built.distributions, RUNGS: built.rungs, FROM_TRADES: from_trades}
 
     return build
 
 
 def panel_build(panel_from: PanelFrom, config: DistributionConfig | None = None, traded: Sequence[str] = ()) -> Build:
-    """The panel end to end: from specs and quotes over distributions, so that a leak in either shows.
+    """The panel end to end: from events, specs and quotes over distributions, so that a leak in any shows.
 
     Args:
         panel_from: makes panel rows from distributions and the other inputs.
@@ -75,10 +81,12 @@ def panel_build(panel_from: PanelFrom, config: DistributionConfig | None = None,
     last: list[tuple[pa.Table, ...]] = []
 
     def build(inputs: Inputs, snapshots: pa.Table) -> Outputs:
-        given = inputs[SPECS], inputs[QUOTES], inputs.get(TRADES, _NO_TRADES), snapshots
+        given = inputs[EVENTS], inputs[SPECS], inputs[QUOTES], inputs[TRADES], snapshots
         # Probes of what all events share come with the same ladders again and again.
         if not last or any(a is not b for a, b in zip(last[0], given, strict=False)):
-            last[:] = [(*given, distributions_by_basis(*given, chosen, traded=traded).distributions)]
+            events, specs, quotes, trades, asked = given
+            built = distributions_by_basis(specs, quotes, trades, relaid(asked, events), chosen, traded=traded)
+            last[:] = [(*given, built.distributions)]
         return {PANEL: panel_from(last[0][-1], inputs)}
 
     return build
@@ -88,11 +96,9 @@ def distributions_recipe(config: DistributionConfig) -> Recipe:
     """The distributions of some dates as a pipeline, without what is stored of them."""
 
     def recipe(lake: Lake, dates: Sequence[date]) -> Pipeline:
-        grid = snapshot_grid(lake.read("events", event_dates=dates, history=True))
-        traded = _traded(lake, dates)
-        return Pipeline(
-            DISTRIBUTIONS, ladders(lake, dates, traded), grid, distributions_build(config, traded), reach=_REACH
-        )
+        inputs = ladders(lake, dates)
+        build = distributions_build(config, _traded(lake, dates))
+        return Pipeline(DISTRIBUTIONS, inputs, snapshot_grid(inputs[EVENTS]), build, reach=_REACH)
 
     return recipe
 
@@ -101,20 +107,24 @@ def _traded(lake: Lake, dates: Sequence[date]) -> tuple[str, ...]:
     return traded_series(lake.read(DISTRIBUTIONS, event_dates=dates, columns=("series_ticker", "basis")))
 
 
-def ladders(lake: Lake, dates: Sequence[date], traded: Sequence[str] = ()) -> dict[str, pa.Table]:
-    """All versions of the specs and quotes of some dates, with the columns that any row is made from.
+def ladders(lake: Lake, dates: Sequence[date], traded: Sequence[str] | None = None) -> dict[str, pa.Table]:
+    """All versions of what is known of the ladders of some dates, with the columns that any row is made from.
 
-    Trades are there only where the distributions of a series rest on them.
+    Args:
+        lake: the store.
+        dates: event dates.
+        traded: series whose trades are wanted; all when None.
     """
     return {
-        **({TRADES: lake.read(TRADES, event_dates=dates, series=traded, history=True)} if traded else {}),
+        EVENTS: lake.read(EVENTS, event_dates=dates, history=True, columns=_EVENT_COLUMNS),
+        TRADES: lake.read(TRADES, event_dates=dates, series=traded, history=True),
         SPECS: lake.read(SPECS, event_dates=dates, history=True),
         QUOTES: lake.read(QUOTES, event_dates=dates, history=True, columns=_QUOTE_COLUMNS),
     }
 
 
 def panel_recipe(read: PanelInputs, build: Callable[..., pa.Table]) -> Recipe:
-    """The panel of some dates as a pipeline, end to end from specs and quotes.
+    """The panel of some dates as a pipeline, end to end from events, specs and quotes.
 
     Args:
         read: what the stage reads for a scope: the arguments of ``build`` by name, ``distributions`` and
@@ -132,17 +142,13 @@ def panel_recipe(read: PanelInputs, build: Callable[..., pa.Table]) -> Recipe:
         def panel_from(distributions: pa.Table, changed: Inputs) -> pa.Table:
             known = replace(
                 references,
+                events=changed[EVENTS],
                 **{n: changed[n] for n in REFERENCE_TABLES},
                 policy_rate=policy_rate(changed["macro_observations"], changed["asset_prices"]),
             )
             return build(distributions=distributions, references=known, **{n: changed[n] for n in tables})
 
-        return Pipeline(
-            PANEL,
-            inputs,
-            snapshot_grid(lake.read("events", event_dates=dates, history=True)),
-            panel_build(panel_from, traded=traded),
-        )
+        return Pipeline(PANEL, inputs, snapshot_grid(inputs[EVENTS]), panel_build(panel_from, traded=traded))
 
     return recipe
 
@@ -199,7 +205,7 @@ def leak_gate(lake: Lake, stage: str, recipe: Recipe, *, series: Sequence[str] |
 
     def gate(stored: Mapping[str, pa.Table], dates: Sequence[date]) -> Sequence[GateResult]:
         probing = probe_stored(lake, stage, recipe, stored, seed=seed_of(lake, stage, dates), series=series)
-        return leak_results(probing, dates, code=code_version(), allow_empty=_NO_ROWS)
+        return leak_results(probing, dates, code=sources_hash(), allow_empty=_NO_ROWS)
 
     return gate
 

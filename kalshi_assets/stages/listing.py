@@ -15,13 +15,16 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.periods import reference_period
 from kalshi_assets.core.release_times import ScheduledRelease, release_mappings
+from kalshi_assets.core.series import INFLATION_SERIES, POLICY_RATE, VOLATILITY_SYMBOL
 from kalshi_assets.errors import UsageError
 from kalshi_assets.exchange.client import Exchange
 from kalshi_assets.exchange.models import EventRecord, MarketRecord
 from kalshi_assets.macro.source import MacroSource
 from kalshi_assets.stages.catalog_rows import contract_rows, event_row, mapping_rows, series_row, table_of
 
-DAILY_REFERENCES = ("DGS2", "DGS10", "SP500", "VIXCLS")
+DAILY_REFERENCES = ("DGS2", "DGS10", "SP500", VOLATILITY_SYMBOL, POLICY_RATE)
+# A policy rate is compared with that of 90 days before, and each may be a week old (``core.conditions``).
+_BEFORE_LISTING = timedelta(days=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,14 @@ class Catalog:
 
     @property
     def event_dates(self) -> list[date]:
-        """The event dates that the catalog covers, in order."""
-        return sorted(pc.unique(self.events["event_date"]).to_pylist())
+        """The event dates that the catalog covers, in order: also those from which an event moved while it was listed.
+
+        What was decided for such a date before anybody knew of the move has its fold there.
+        """
+        due = self.event_market_map.filter(
+            pc.greater(self.event_market_map["release_time"], self.event_market_map["known_at"])
+        )
+        return sorted({*self.events["event_date"].to_pylist(), *due["event_date"].to_pylist()})
 
 
 def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str], *, simulated: bool) -> Catalog:
@@ -110,7 +119,7 @@ def fetch_catalog(exchange: Exchange, macro: MacroSource, series: Sequence[str],
     return Catalog(
         **tables,
         release_calendar=calendar,
-        macro_observations=macro.observations(series),
+        macro_observations=macro.observations(sorted({*series, INFLATION_SERIES})),
         asset_prices=prices,
         former_events=table_of("events", rows["former_events"]),
         listings=listings,
@@ -170,7 +179,7 @@ def _calendar_entries(calendar: pa.Table) -> dict[tuple[str, date], list[Schedul
 
 
 def _span(events: pa.Table) -> tuple[date, date]:
-    """Days for which daily references are wanted: two months before the first listing to the last release."""
+    """Days for which daily references are wanted: from before the first listing to after the last release."""
     listed = pc.min(events["listed_at"]).as_py()
     last = pc.max(events["event_date"]).as_py()
-    return listed.date() - timedelta(days=62), last + timedelta(days=7)
+    return listed.date() - _BEFORE_LISTING, last + timedelta(days=7)

@@ -1,4 +1,8 @@
-"""Stage 3: candles, trades and books of every contract, from whichever tier holds them."""
+"""Stage 3: candles, trades and books of every contract, from whichever tier holds them.
+
+What was stored stays: what the exchange serves otherwise later is a version of its own
+(``core.corrections``), and what it does not serve any more is kept as seen.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,24 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.coverage import PAGES, quote_coverage
+from kalshi_assets.core.contract_history import refile
+from kalshi_assets.core.corrections import QUOTES, TRADES, CorrectionRule, corrected, newest_of_each
+from kalshi_assets.core.coverage import PAGES, coverage_versions, quote_coverage
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.core.gates import check_quotes_ordered
-from kalshi_assets.core.rejection import reject_quotes
+from kalshi_assets.core.rejection import reject_quotes, rejected_quotes
 from kalshi_assets.core.tables import TABLES
-from kalshi_assets.errors import ExchangeError
+from kalshi_assets.errors import ExchangeError, StoreError, StoreUnreachable
 from kalshi_assets.exchange.models import Cutoff
-from kalshi_assets.stages.books import held_books, pull_books, trading
+from kalshi_assets.stages.books import pull_books, trading
 from kalshi_assets.stages.commit import finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
-from kalshi_assets.stages.deletions import deleted_contracts, held_rows
+from kalshi_assets.stages.deletions import deleted_contracts
 from kalshi_assets.stages.evidence import require_evidence
+from kalshi_assets.stages.filing import dates_of_events
 from kalshi_assets.stages.ladder_pulls import WINDOWS, CandleWindow, ladders_of, pull_ladders
 from kalshi_assets.stages.seams import seam_gates, seams_of
-from kalshi_assets.store.lake import Scope
+from kalshi_assets.store.lake import Lake, Scope
 
 STAGE = "quotes"
 UNQUOTED = "a ladder may never have been quoted"
@@ -61,16 +68,24 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     except ExchangeError:
         _file_checkpoints(context)
         raise
-    candles = pa.concat_tables([candles, held_rows(lake, "quotes", scope, deleted, source="candle")])
-    trades = pa.concat_tables([trades, held_rows(lake, "trades", scope, deleted)]).combine_chunks()
-    coverage = quote_coverage(contracts, candles, trades, _pages(context), _minutes_before_close(windows))
-    kept, rejected = reject_quotes(pa.concat_tables([candles, held_books(lake, scope), tops]).combine_chunks())
+    received_at, held = context.now(), _held(lake, scope)
+    prices = _with_corrections(held, "quotes", scope, pa.concat_tables([candles, tops]), QUOTES, received_at)
+    trades = _with_corrections(held, "trades", scope, trades, TRADES, received_at)
+    kept, rejected = reject_quotes(prices)
+    coverage = quote_coverage(
+        contracts,
+        newest_of_each(prices.filter(pc.equal(prices["source"], "candle")), QUOTES),
+        newest_of_each(trades, TRADES),
+        _pages(context),
+        _minutes_before_close(windows),
+    )
+    news = coverage_versions(held["coverage"], coverage, received_at)
     changed = {
         "orderbooks": lake.upsert("orderbooks", books, run_id=run_id).rows,
         "trades": lake.replace("trades", trades, scope=scope, run_id=run_id).rows,
         "quotes": lake.replace("quotes", kept, scope=scope, run_id=run_id).rows,
         "rejected_rows": lake.replace("rejected_rows", rejected, scope=scope, run_id=run_id).rows,
-        "coverage": lake.upsert("coverage", coverage, run_id=run_id).rows,
+        "coverage": lake.append("coverage", news, run_id=run_id).rows,
         "ingest_checkpoints": _file_checkpoints(context),
     }
 
@@ -89,6 +104,41 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     if context.journal:
         context.journal.clear()
     return result
+
+
+def _held(lake: Lake, scope: Scope) -> dict[str, pa.Table]:
+    """All versions of the scope's rows by table, from every date under which their events ever were.
+
+    Quotes that were put aside are among the quotes: they were seen, so what replaces them is a correction.
+    """
+    dates, series = dates_of_events(lake, scope), scope.series
+    names = ("quotes", "trades", "coverage")
+    held = {name: lake.read(name, event_dates=dates, series=series, history=True) for name in names}
+    try:
+        aside = rejected_quotes(lake.read("rejected_rows", event_dates=dates, series=series))
+    except StoreUnreachable:
+        raise
+    except StoreError:
+        # No other table rests on these rows, and the file that cannot be read is written anew.
+        aside = held["quotes"].slice(0, 0)
+    return {
+        **held,
+        "quotes": pa.concat_tables([held["quotes"], aside]),
+        "events": lake.read("events", event_dates=dates, columns=["event_ticker", "event_date"]),
+    }
+
+
+def _with_corrections(
+    held: Mapping[str, pa.Table],
+    name: str,
+    scope: Scope,
+    stated: pa.Table,
+    rule: CorrectionRule,
+    received_at: datetime,
+) -> pa.Table:
+    """All rows of a table that belong into the scope: those held, and what is new."""
+    owned, stranded = refile(held[name], held["events"], scope.event_dates, rule.key)
+    return pa.concat_tables([owned, stranded, corrected(owned, stated, rule, received_at=received_at)]).combine_chunks()
 
 
 def _minutes_before_close(windows: Sequence[CandleWindow]) -> timedelta | None:

@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.columns import time_column, times
+from kalshi_assets.core.corrections import REFERENCE_FILES, REFERENCE_REJECTS, corrected
+from kalshi_assets.core.ordering import key_numbers
 from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.core.trading_sessions import Sessions
 from kalshi_assets.errors import StoreError, UsageError
 from kalshi_assets.macro.option_quotes import by_day, is_long_surface
-from kalshi_assets.macro.reference_checks import Checked, SessionsOf, check_reference
+from kalshi_assets.macro.reference_checks import Checked, check_reference
 from kalshi_assets.macro.reference_files import SUFFIXES, read_reference_file, sha256_of
 from kalshi_assets.macro.reference_formats import REFERENCE_FORMATS
+from kalshi_assets.macro.reference_gaps import SessionsOf
+from kalshi_assets.macro.source import PUBLISHER
 from kalshi_assets.macro.trading_days import calendars_installed, trading_sessions
 from kalshi_assets.stages.commit import code_version
 from kalshi_assets.store.lake import Lake
@@ -41,7 +47,7 @@ class ImportedFile:
     Attributes:
         kind: the kind of reference.
         file: the file's name.
-        state: ``accepted``, ``in_part`` (some rows were put aside) or ``refused``.
+        state: ``accepted``, ``in_part`` (rows were put aside, or some are missing) or ``refused``.
         n_rows: rows that the lake now holds from it.
         n_rejected: rows put aside.
         newest_known_at: greatest ``known_at`` of its rows; None where it has none.
@@ -100,7 +106,9 @@ def import_folder(lake: Lake, folder: Path, *, now: datetime, run_id: str) -> li
         files = sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES) if place.is_dir() else []
         for path in files:
             before = known.get((kind, path.name))
-            if before and before["state"] == ACCEPTED and before["sha256"] == _hash_or_none(path):
+            # A row that was put aside because it lay in the future may have come to pass.
+            settled = before and before["state"] != REFUSED and not before["n_rejected"]
+            if before and settled and before["sha256"] == _hash_or_none(path):
                 found.append(_as_recorded(before))
             else:
                 found.append(import_file(lake, kind, path, now=now, run_id=run_id))
@@ -123,7 +131,8 @@ def import_file(lake: Lake, kind: str, path: Path, *, now: datetime, run_id: str
         raise UsageError(f"{kind!r} is no kind of reference: choose among {', '.join(REFERENCE_FORMATS)}.")
     try:
         checked = _judged(kind, path, now)
-        lake.append(kind, checked.rows, run_id=run_id)
+        rows = _beside_published(lake, checked.rows) if kind == "asset_prices" else checked.rows
+        lake.append(kind, rows, run_id=run_id)
         answer = _taken_in(kind, path, checked)
     except (UsageError, StoreError) as error:
         reason = str(error).rstrip(".")
@@ -137,13 +146,36 @@ def import_file(lake: Lake, kind: str, path: Path, *, now: datetime, run_id: str
 
 
 def _judged(kind: str, path: Path, now: datetime) -> Checked:
+    try:
+        return _read_and_checked(kind, path, now)
+    except UsageError:
+        raise
+    except Exception as error:  # What a strange file makes of a library's readers is no reason for a run to stop.
+        said = next(iter(str(error).splitlines()), "")
+        raise UsageError(f"it could not be read: {type(error).__name__}: {said}") from error
+
+
+def _read_and_checked(kind: str, path: Path, now: datetime) -> Checked:
     raw = read_reference_file(path)
-    if kind == "option_surfaces" and is_long_surface(raw):
-        raw = by_day(raw)
     first_line = 2 if path.suffix.lower() == ".csv" else 1
-    return check_reference(
-        REFERENCE_FORMATS[kind], raw, now=now, sessions_of=_sessions_of(), first_line=first_line
-    )  # fmt: skip
+    form, sessions_of = REFERENCE_FORMATS[kind], _sessions_of()
+    if kind == "option_surfaces" and is_long_surface(raw):
+        days = by_day(raw, first_line=first_line)
+        return check_reference(form, days.rows, now=now, sessions_of=sessions_of, lines=days.lines, faults=days.faults)
+    lines = np.arange(raw.num_rows) + first_line
+    return check_reference(form, raw, now=now, sessions_of=sessions_of, lines=lines)
+
+
+def _beside_published(lake: Lake, rows: pa.Table) -> pa.Table:
+    """The user's closes; one dated like the publisher's follows it by a microsecond, so that it is the newer one."""
+    held = lake.read("asset_prices", history=True)
+    published = held.filter(pc.equal(held["source"], PUBLISHER))
+    place = ("symbol", "date", "known_at")
+    number = key_numbers(pa.concat_tables([published.select(place), rows.select(place)]), place)
+    theirs = np.asarray(pc.fill_null(pc.not_equal(rows["source"], PUBLISHER), True), bool)
+    taken = theirs & np.isin(number[published.num_rows :], number[: published.num_rows])
+    at = rows.schema.get_field_index("known_at")
+    return rows.set_column(at, rows.schema.field(at), time_column(times(rows["known_at"]) + taken))
 
 
 def _sessions_of() -> SessionsOf | None:
@@ -154,14 +186,14 @@ def _sessions_of() -> SessionsOf | None:
 
 
 def _taken_in(kind: str, path: Path, checked: Checked) -> ImportedFile:
-    said = list(checked.remarks)
+    said = [*checked.missing, *checked.remarks]
     if checked.rejected:
         line, reason, _ = checked.rejected[0]
         said.insert(0, f"{len(checked.rejected)} rows were put aside, the first on line {line}: {reason}.")
     return ImportedFile(
         kind=kind,
         file=path.name,
-        state=IN_PART if checked.rejected else ACCEPTED,
+        state=IN_PART if checked.rejected or checked.missing else ACCEPTED,
         n_rows=checked.rows.num_rows,
         n_rejected=len(checked.rejected),
         newest_known_at=pc.max(checked.rows["known_at"]).as_py(),
@@ -177,16 +209,17 @@ def _file_away(
         "n_rejected": answer.n_rejected, "newest_known_at": answer.newest_known_at,
         "sentence": answer.sentence or None, "ts": now, "known_at": now,
     }  # fmt: skip
-    before = {(r["kind"], r["file"]): r for r in lake.read("reference_files").to_pylist()}
-    stored = before.get((answer.kind, answer.file))
-    if stored is None or any(stored[c] != row[c] for c in row if c not in ("ts", "known_at")):
-        lake.upsert("reference_files", _table("reference_files", [row]), run_id=run_id)
-        rejects = [
-            {"kind": answer.kind, "file": answer.file, "sha256": sha256, "line": line, "reason": reason,
-             "row_json": written, "ts": now, "known_at": now}
-            for line, reason, written in (checked.rejected if checked else ())
-        ]  # fmt: skip
-        lake.upsert("reference_rejects", _table("reference_rejects", rejects), run_id=run_id)
+    rejects = [
+        {"kind": answer.kind, "file": answer.file, "sha256": sha256, "line": line, "reason": reason,
+         "row_json": written, "ts": now, "known_at": now}
+        for line, reason, written in (checked.rejected if checked else ())
+    ]  # fmt: skip
+    for name, rows, rule in (
+        ("reference_files", [row], REFERENCE_FILES),
+        ("reference_rejects", rejects, REFERENCE_REJECTS),
+    ):
+        new = corrected(lake.read(name, history=True), _table(name, rows), rule, received_at=now)
+        lake.append(name, new, run_id=run_id)
 
 
 def reference_state(lake: Lake) -> dict[str, dict[str, Any]]:

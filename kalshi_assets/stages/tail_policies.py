@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.bases import distributions_by_basis, traded_series
+from kalshi_assets.core.decision_panel import last_decisions
 from kalshi_assets.core.distribution import DistributionConfig
 from kalshi_assets.core.features import feature_panel
 from kalshi_assets.core.horizons import snapshot_grid
@@ -54,5 +55,5 @@ def pnl_under_other_tails(
         panel = feature_panel(built.distributions, quotes, prints, prices)
         tested = walk_forward(panel, record.labels, test_dates=history, config=config)
         rungs = built.rungs.filter(pc.equal(built.rungs["horizon"], config.horizon))
-        earned[policy] = event_pnl(tested.predictions, rungs, record.contracts, record.series, config=config)
+        earned[policy] = event_pnl(last_decisions(tested.predictions), rungs, record.contracts, record.series, config=config)
     return earned

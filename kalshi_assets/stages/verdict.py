@@ -10,6 +10,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.decision_panel import last_decisions
 from kalshi_assets.core.pnl import event_pnl
 from kalshi_assets.core.promotion import (
     EvidenceSummary,
@@ -21,6 +22,7 @@ from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.stages.commit import code_version, finish, whole
 from kalshi_assets.stages.context import StageContext, StageResult
 from kalshi_assets.stages.evidence import READS, data_hashes, require_evidence
+from kalshi_assets.stages.folds import dates_of_moved
 from kalshi_assets.stages.tail_policies import pnl_under_other_tails
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.registry import record_verdicts
@@ -36,7 +38,8 @@ class Record:
 
     Attributes:
         history: event dates covered.
-        predictions, labels, panel, trials, rungs, contracts, series: rows of those tables.
+        predictions: rows of that table, of each event its last decision.
+        labels, panel, trials, rungs, contracts, series: rows of those tables.
     """
 
     history: tuple[date, ...]
@@ -65,8 +68,11 @@ def promotion_verdict(context: StageContext, scope: Scope) -> StageResult:
 
 
 def verdict_history(lake: Lake, dates: Sequence[date]) -> list[date]:
-    """The dates that a verdict of the last of some dates looks back on."""
-    return sorted({*dates, *(d for d in lake.event_dates("folds") if d <= max(dates))})
+    """The dates that a verdict of the last of some dates looks back on: those with a fold, and where what they
+    decided on is filed since."""
+    last = max(dates)
+    moved = dates_of_moved(lake, last) & {*lake.event_dates("labels")}
+    return sorted({*dates, *(d for d in {*lake.event_dates("folds"), *moved} if d <= last)})
 
 
 def judge_dates(lake: Lake, dates: Sequence[date], history: Sequence[date], config: StrategyConfig) -> pa.Table:
@@ -108,7 +114,7 @@ def read_record(lake: Lake, history: Sequence[date], config: StrategyConfig) -> 
     trials = lake.read("trials", event_dates=history)
     return Record(
         history=tuple(history),
-        predictions=predictions.filter(pc.equal(predictions["strategy_id"], config.strategy_id)),
+        predictions=last_decisions(predictions.filter(pc.equal(predictions["strategy_id"], config.strategy_id))),
         labels=lake.read("labels", event_dates=history, history=True),
         panel=lake.read("feature_panel", event_dates=history),
         trials=trials.filter(pc.equal(trials["strategy_id"], config.strategy_id)),

@@ -1,4 +1,4 @@
-"""Delta commits: creating a table, and making written files the content of some of its partitions.
+"""Delta commits: creating a table, its properties, and making written files the content of some of its partitions.
 
 The only module that writes a log through delta-rs. Deciding what to write belongs to
 ``lake``, writing the data files of its tables to ``encoding``.
@@ -22,6 +22,18 @@ from kalshi_assets.store.files import DataFile, Partition
 # lake snapshots name. The property binds other engines, the hook our own commits to older tables.
 KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
 KEEPING_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+# The least version of the writers' protocol that knows constraints. delta-rs takes it from a property; its own way
+# of adding constraints reads the whole table, and rewrites decimals in a dialect of its own or fails on them.
+_KNOWS_CONSTRAINTS = {"delta.minWriterVersion": "3"}
+
+
+def table_properties(spec: TableSpec) -> dict[str, str]:
+    """What a table tells other engines: to keep its log, and never to write a row that breaks a check of it.
+
+    Our own commits name files that are written already, so no engine looks at their rows: ``conform`` does.
+    """
+    checks = {f"delta.constraints.{check.name}": check.condition(spec.schema) for check in spec.checks}
+    return KEEP_LOG | (_KNOWS_CONSTRAINTS | checks if checks else {})
 
 
 def create_table(spec: TableSpec, address: str, options: Mapping[str, str]) -> None:
@@ -31,8 +43,10 @@ def create_table(spec: TableSpec, address: str, options: Mapping[str, str]) -> N
         schema=stored_schema(spec),
         mode="ignore",
         partition_by=list(spec.partition_by) or None,
-        configuration=KEEP_LOG,
+        configuration=table_properties(spec),
         storage_options=dict(options),
+        # Names of constraints are ours to choose, and no key of Delta's.
+        raise_if_key_not_exists=False,
     )
 
 
@@ -131,15 +145,21 @@ def restore_version(delta: DeltaTable, version: int, run_id: str) -> None:
     )
 
 
-def keep_log(delta: DeltaTable, run_id: str) -> None:
-    """Keep other engines from deleting entries of the table's log, if nothing does yet.
+def missing_properties(spec: TableSpec, delta: DeltaTable) -> dict[str, str]:
+    """Of ``table_properties``, those that the table does not have, or not so: code of before made it."""
+    held = delta.metadata().configuration
+    return {name: value for name, value in table_properties(spec).items() if held.get(name) != value}
+
+
+def set_properties(delta: DeltaTable, properties: Mapping[str, str], run_id: str) -> None:
+    """Set properties of a table. That its rows keep the constraints among them was seen to at this version.
 
     Raises:
         CommitFailedError: another commit came first.
     """
-    if delta.metadata().configuration.get("delta.enableExpiredLogCleanup") != "false":
-        delta.alter.set_table_properties(
-            KEEP_LOG,
-            commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
-            post_commithook_properties=KEEPING_LOG,
-        )
+    delta.alter.set_table_properties(
+        dict(properties),
+        raise_if_not_exists=False,
+        commit_properties=CommitProperties(custom_metadata={"run_id": run_id}, max_commit_retries=0),
+        post_commithook_properties=KEEPING_LOG,
+    )

@@ -1,20 +1,26 @@
-"""Rows on their way into the lake: made to fit their table's declared schema, or refused.
+"""Rows on their way into the lake: made to fit their table's declared schema and checks, or refused.
 
-Types, nulls and time zones, a column at a time. Keys and order are ``arrangement``'s;
-reading, comparing and committing rows belong to ``lake``, and what the values mean to the stages.
+Types, nulls and time zones, a column at a time, then the laws of single rows. Keys and order are
+``arrangement``'s; reading, comparing and committing rows belong to ``lake``, and what the values mean to the stages.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_assets.core.row_checks import RowCheck
 from kalshi_assets.core.tables import BOOKKEEPING, TABLES, TIME, TableSpec
 from kalshi_assets.errors import StoreError
+from kalshi_assets.store.workers import WORKERS
 
 # Columns that the store adds: who wrote a row, and when.
 STAMPS = {"run_id": pa.string(), "recorded_at": TIME}
 _NULL_ROWS = 65_536
+# With fewer rows, threads cost more than they save.
+_MANY_ROWS = 100_000
 
 
 def spec_of(name: str) -> TableSpec:
@@ -49,7 +55,7 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
 
     Raises:
         StoreError: an unknown or missing column, a type that does not fit without loss, a time
-            without time zone, or a null where a value is required.
+            without time zone, a null where a value is required, or a row that breaks a check of the table.
     """
     unknown = [c for c in rows.column_names if c not in spec.schema.names]
     if unknown:
@@ -57,7 +63,30 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
         raise StoreError(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
     if len(set(rows.column_names)) != rows.num_columns:
         raise StoreError(f"Rows for table {spec.name} name a column twice: {rows.column_names}.")
-    return pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
+    table = pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
+    breach = first_breach(spec, table)
+    if breach is not None:
+        check, row = breach
+        raise StoreError(
+            f"Row {row} for table {spec.name}, key {key_text(spec, table, row)}, breaks the check {check.name}: "
+            f"{check.breach(table, row)}; correct the row or leave it out."
+        )
+    return table
+
+
+def first_breach(spec: TableSpec, rows: pa.Table) -> tuple[RowCheck, int] | None:
+    """The first check of a table that some rows break, and the first row that does; None where they keep all.
+
+    Args:
+        spec: the table.
+        rows: its content columns, of the declared types.
+    """
+    if rows.num_rows < _MANY_ROWS:
+        places = [check.first_breach(rows) for check in spec.checks]
+    else:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            places = list(pool.map(lambda check: check.first_breach(rows), spec.checks))
+    return next(((c, row) for c, row in zip(spec.checks, places, strict=True) if row is not None), None)
 
 
 def key_text(spec: TableSpec, rows: pa.Table, row: int) -> str:

@@ -1,7 +1,8 @@
 """Data files read to their last page and held against what their log says of them.
 
-What a reader would not notice is looked for as well: pages whose checksum is wrong, and
-rows that are there twice. Whether the content is what the gates saw is not known here.
+What a reader would not notice is looked for as well: pages whose checksum is wrong, rows
+that are there twice, rows that break a check of their table. Whether the content is what the
+gates saw is not known here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from kalshi_assets.core.ordering import order_and_duplicate
 from kalshi_assets.core.tables import TableSpec
 from kalshi_assets.errors import StoreError, StoreUnreachable
-from kalshi_assets.store.conform import row_key, spec_of, stored_schema
+from kalshi_assets.store.conform import first_breach, key_text, row_key, spec_of, stored_schema
 from kalshi_assets.store.files import DataFile, Partition, opened, rows_in
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.workers import WORKERS
@@ -131,6 +132,10 @@ def _unlike_log(spec: TableSpec, file: DataFile, rows: pa.Table) -> str | None:
         times = pc.min_max(rows.column("known_at"))
         if times["min"].as_py() < file.first_known_at or times["max"].as_py() > file.last_known_at:
             return "holds rows that were known before or after the times that its log says"
+    breach = first_breach(spec, rows)
+    if breach is not None:
+        check, row = breach
+        return f"holds a row that breaks the check {check.name}, {key_text(spec, rows, row)}: {check.breach(rows, row)}"
     return None
 
 

@@ -28,6 +28,7 @@ from kalshi_assets.store.content_hashes import ContentHashes
 from kalshi_assets.store.drafts import Draft, stamp, write_draft
 from kalshi_assets.store.event_dates import MAPPING_COLUMNS, EventDates, event_dates_of, filed_by_event, read_as_dated
 from kalshi_assets.store.files import DataFile, Partition, in_scope, read_files
+from kalshi_assets.store.instants import utc_instant
 from kalshi_assets.store.known_rows import Question, read_known
 from kalshi_assets.store.merging import changed_partitions, merge_rows
 from kalshi_assets.store.versions import TableVersions
@@ -87,6 +88,7 @@ class Lake:
         sleep: waits between attempts to commit, in seconds.
         rng: jitter of those waits.
         versions: when given, a read-only lake pinned to these table versions (see ``at``).
+        lock_folder: where the lock of a lake in a bucket lies; that of a folder lies in it.
     """
 
     def __init__(
@@ -98,10 +100,14 @@ class Lake:
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
         versions: Mapping[str, int] | None = None,
+        lock_folder: Path | None = None,
     ) -> None:
         self.root = str(root)
         self._options = dict(storage_options or {})
         self._tables = TableVersions(self.root, self._options, versions)
+        self.lock_folder = self._tables.folder or lock_folder
+        # Set while a transaction is under way; raises where it lost its turn, and then nothing may be recorded.
+        self.check_turn: Callable[[], None] | None = None
         self._now = now
         self._sleep = sleep
         self._hashes = ContentHashes()
@@ -176,7 +182,7 @@ class Lake:
         self,
         name: str,
         *,
-        as_of: datetime | None = None,
+        as_of: datetime | str | None = None,
         event_dates: Sequence[date] | None = None,
         series: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
@@ -187,7 +193,8 @@ class Lake:
 
         Args:
             name: the table.
-            as_of: rows with ``known_at <= as_of``; None reads all that is known by now.
+            as_of: rows with ``known_at <= as_of``; aware, or ISO text with a zone. None reads all rows, also
+                those that say that they become known in the future: a clock is no business of the lake.
             event_dates: restrict to these event dates (ignored where the table is not partitioned by them); with
                 ``as_of``, to the events that stood under them then.
             series: restrict to these series, likewise.
@@ -202,20 +209,20 @@ class Lake:
             A table never written is empty.
 
         Raises:
-            StoreError: a naive ``as_of``, an unknown table or column, a damaged log or file.
+            UsageError: an ``as_of`` that is no instant.
+            StoreError: an unknown table or column, a damaged log or file.
         """
         spec = spec_of(name)
-        if as_of is not None and as_of.tzinfo is None:
-            raise StoreError(f"The as-of time {as_of} has no time zone; give it in UTC.")
+        cut = None if as_of is None else utc_instant(as_of)
         schema = stored_schema(spec)
         wanted = list(columns) if columns is not None else list(spec.schema.names)
         wanted += [c for c in ("run_id", "recorded_at") if bookkeeping and c not in wanted]
         for column in wanted:
             if column not in schema.names:
                 raise StoreError(f"Table {name} has no column {column!r}; it has {', '.join(schema.names)}.")
-        question = Question(wanted, as_of, event_dates, series, history)
+        question = Question(wanted, cut, event_dates, series, history)
         files = self._tables.state(name).files
-        moved = self.moved_events() if as_of is not None and filed_by_event(spec) else None
+        moved = self.moved_events() if cut is not None and filed_by_event(spec) else None
         if moved is not None:
             return read_as_dated(spec, self.filesystem, files, question, moved)
         return read_known(spec, self.filesystem, files, question)
@@ -249,7 +256,8 @@ class Lake:
 
     def versions(self) -> dict[str, int]:
         """The version of each table that was ever written: what a lake snapshot records."""
-        return {name: version for name in TABLES if (version := self.version(name)) is not None}
+        there = self._tables.may_be_written()
+        return {name: version for name in TABLES if name in there and (version := self.version(name)) is not None}
 
     def files(self, name: str) -> list[DataFile]:
         """The data files of the table's current version."""

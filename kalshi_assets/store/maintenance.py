@@ -21,8 +21,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.store.clean_up import checkpoints, data_files, unneeded
-from kalshi_assets.store.commits import keep_log
+from kalshi_assets.store.commits import KEEP_LOG, missing_properties, set_properties
 from kalshi_assets.store.compaction import compact, scattered
+from kalshi_assets.store.conform import first_breach, spec_of
+from kalshi_assets.store.files import read_files
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshot_records import FOLDER, LakeSnapshot
 from kalshi_assets.store.snapshots import all_snapshots, forget_snapshots, newest_snapshot, record_snapshot
@@ -125,12 +127,12 @@ def maintain(
 
     Raises:
         StoreError: a table is damaged; nothing of it is removed.
-        HomeInUse: a stage holds the lake for too long.
+        HomeInUse: a stage holds the lake for too long, or one of another home may be at work in its bucket.
     """
     if not lake.versions():
         return MaintenanceReport(dry_run, 0, 0, 0, ())
     moment, run_id = now or datetime.now(UTC), f"maintain-{uuid4()}"
-    with nullcontext() if dry_run else transaction(lake, run_id):
+    with nullcontext() if dry_run else transaction(lake, run_id, now=lambda: moment):
         if dry_run:
             compacted = {name: len(scattered(lake.files(name))) for name in lake.versions()}
         else:
@@ -168,16 +170,28 @@ def snapshots_of_verdicts(held: Sequence[LakeSnapshot]) -> list[LakeSnapshot]:
 
 
 def _improve(lake: Lake, name: str, run_id: str) -> int:
-    """Compact a table, and keep other engines from cutting its log."""
-    delta = lake.tables.open(name)
-    if delta is not None:
-        try:
-            keep_log(delta, run_id)
-        except CommitFailedError:
-            pass  # Another writer came first; the next time will do.
-        except (DeltaError, OSError) as error:
-            raise lake.tables.broken(name, error) from error
+    """Compact a table, and bind other engines where code of before did not."""
+    try:
+        _bind_others(lake, name, run_id)
+    except CommitFailedError:
+        pass  # Another writer came first; the next time will do.
+    except (DeltaError, OSError) as error:
+        raise lake.tables.broken(name, error) from error
     return compact(lake, name, run_id)
+
+
+def _bind_others(lake: Lake, name: str, run_id: str) -> None:
+    """Keep other engines from cutting a table's log and, where its rows keep the checks, from breaking those."""
+    spec, state = spec_of(name), lake.tables.state(name)
+    missing = missing_properties(spec, state.delta) if state.delta is not None else {}
+    if missing.keys() - KEEP_LOG.keys():
+        # One file at a time, because a table may be larger than the memory.
+        contents = (read_files(spec, lake.filesystem, [file], columns=spec.schema.names) for file in state.files)
+        if any(first_breach(spec, rows) is not None for rows in contents):
+            # A constraint that stored rows break would be a lie; `doctor` names them.
+            missing = {name: value for name, value in missing.items() if name in KEEP_LOG}
+    if state.delta is not None and missing:
+        set_properties(state.delta, missing, run_id)
 
 
 def _tidy(

@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.ordering import last_of_each, sort_rows
-from kalshi_assets.core.tables import TABLES
+from kalshi_assets.core.tables import TABLES, TIME
 from kalshi_assets.errors import StoreError
 from kalshi_assets.store.event_dates import version_number
+from kalshi_assets.store.instants import utc_instant
 from kalshi_assets.store.lake import Commit, Lake
 
-_TABLE = "event_market_map"
+MAP_TABLE = "event_market_map"
 
 # What a version says. Another source for the same release, or a title, is no new version.
 _FACTS = ("series_ticker", "event_date", "release_time", "period")
@@ -38,33 +39,37 @@ def next_version(versions: Iterable[str]) -> str:
 
 def mapping_as_of(
     lake: Lake,
-    as_of: datetime,
+    as_of: datetime | str | None,
     *,
     event_dates: Sequence[date] | None = None,
     series: Sequence[str] | None = None,
+    bookkeeping: bool = False,
 ) -> pa.Table:
     """The version of each event that was known and effective at a time.
 
     Args:
         lake: the lake.
-        as_of: the time, with time zone.
+        as_of: the time, aware or ISO text with a zone; None for what nothing that is stored ends.
         event_dates: only events mapped to these dates at that time.
         series: only these series.
+        bookkeeping: add ``run_id`` and ``recorded_at``.
 
     Returns:
         Rows of ``event_market_map``, one an event, ordered by ``event_ticker``. Of several
         effective versions the greatest number counts.
 
     Raises:
-        StoreError: a naive time, or a stored version that is not ``v`` and an integer.
+        UsageError: a time that is no instant.
+        StoreError: a stored version that is not ``v`` and an integer.
     """
-    rows = lake.read(_TABLE, as_of=as_of)
-    at = pa.scalar(as_of, pa.timestamp("us", tz="UTC"))
+    rows = lake.read(MAP_TABLE, as_of=as_of, bookkeeping=bookkeeping)
     until = rows.column("effective_to")
-    effective = pc.and_(
-        pc.less_equal(rows.column("effective_from"), at),
-        pc.or_kleene(pc.is_null(until), pc.greater(until, at)),
-    )
+    effective = pc.is_null(until)
+    if as_of is not None:
+        at = pa.scalar(utc_instant(as_of), TIME)
+        effective = pc.and_(
+            pc.less_equal(rows.column("effective_from"), at), pc.or_kleene(effective, pc.greater(until, at))
+        )
     rows = rows.filter(effective)
     numbered = rows.append_column("number", pa.array(_numbers(rows), pa.int64()))
     rows = rows.filter(pa.array(last_of_each(numbered, ["event_ticker"], ["number"])))
@@ -99,7 +104,7 @@ def record_mapping(lake: Lake, rows: pa.Table, run_id: str) -> Commit:
     if missing:
         raise StoreError(f"Mapping rows lack the column {min(missing)}, which is required.")
     stored: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in lake.read(_TABLE).to_pylist():
+    for row in lake.read(MAP_TABLE).to_pylist():
         stored[row["event_ticker"]].append(row)
     for versions in stored.values():
         versions.sort(key=lambda r: version_number(r["version"]))
@@ -107,7 +112,7 @@ def record_mapping(lake: Lake, rows: pa.Table, run_id: str) -> Commit:
     for fact in sorted(rows.to_pylist(), key=lambda r: (r["event_ticker"], r["known_at"])):
         changes += _apply(stored[fact["event_ticker"]], {**dict.fromkeys(_GIVEN), **fact})
     # Closing a version that was made in this very call leaves its open row as history too.
-    return lake.upsert(_TABLE, pa.Table.from_pylist(changes, schema=TABLES[_TABLE].schema), run_id=run_id)
+    return lake.upsert(MAP_TABLE, pa.Table.from_pylist(changes, schema=TABLES[MAP_TABLE].schema), run_id=run_id)
 
 
 def assert_single_version(table: pa.Table) -> None:

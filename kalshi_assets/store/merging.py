@@ -60,14 +60,7 @@ def _same_content(spec: TableSpec, there: pa.Table, mine: pa.Table) -> bool:
     if not there.select(spec.order).equals(mine.select(spec.order)):
         # Another engine wrote the file, or the rows differ.
         there = sort_rows(there, spec.order)
-    odd = [c for c in there.column_names if not there.column(c).equals(mine.column(c))]
-    # NaN equals nothing, so columns that may hold it are looked at once more.
-    numbers = all(pa.types.is_floating(there.schema.field(c).type) or _lists(there, c) for c in odd)
-    return numbers and bool(_equal_rows(there.select(odd), mine.select(odd)).all())
-
-
-def _lists(rows: pa.Table, column: str) -> bool:
-    return bool(pa.types.is_list(rows.schema.field(column).type))
+    return bool(there.equals(mine))
 
 
 def merge_rows(
@@ -115,21 +108,13 @@ def merge_rows(
 
 
 def _equal_rows(left: pa.Table, right: pa.Table) -> npt.NDArray[np.bool_]:
-    """Whether each row of ``left`` has the content of the same row of ``right``; null equals null, NaN equals NaN."""
+    """Whether each row of ``left`` has the content of the same row of ``right``; null equals null."""
     equal = np.ones(left.num_rows, dtype=np.bool_)
     for name in left.column_names:
         x, y = left.column(name), right.column(name)
-        if _lists(left, name):
-            # repr tells null from NaN and makes all NaN alike; the two zeros are one.
-            same = np.array([_text(u) == _text(v) for u, v in zip(x.to_pylist(), y.to_pylist(), strict=True)], np.bool_)
+        if pa.types.is_list(x.type):
+            same = np.array([u == v for u, v in zip(x.to_pylist(), y.to_pylist(), strict=True)], np.bool_)
         else:
-            alike = pc.equal(x, y)
-            if pa.types.is_floating(x.type):
-                alike = pc.or_(alike, pc.and_(pc.is_nan(x), pc.is_nan(y)))
-            same = pc.or_(pc.fill_null(alike, False), pc.and_(pc.is_null(x), pc.is_null(y))).to_numpy()
+            same = pc.or_(pc.fill_null(pc.equal(x, y), False), pc.and_(pc.is_null(x), pc.is_null(y))).to_numpy()
         equal &= same
     return equal
-
-
-def _text(items: list[object] | None) -> str:
-    return repr(items if items is None else [v + 0.0 if isinstance(v, float) else v for v in items])

@@ -127,21 +127,24 @@ class ObjectFiles(pafs.FileSystemHandler):  # type: ignore[misc]
         with explained(self._address):
             self._bucket.copy(src, dest)
 
+    # Arrow demands that the next four are there. Nothing in the lake calls them, and doing what they
+    # say would break its promises: no file changes once it is there, none goes that is not named.
+
     def open_append_stream(self, path: str, metadata: Mapping[str, str] | None = None) -> NoReturn:
-        """An object cannot be appended to."""
-        raise NotImplementedError(path)
+        """Refused: an object cannot be appended to."""
+        raise NotImplementedError(f"{path} cannot be appended to: an object is put whole.")
 
     def delete_dir(self, path: str) -> NoReturn:
-        """The lake removes objects one by one, by name."""
-        raise NotImplementedError(path)
+        """Refused: the lake removes objects one by one, by name."""
+        raise NotImplementedError(f"{path} is not removed as a folder: name its objects one by one.")
 
     def delete_dir_contents(self, path: str, missing_dir_ok: bool) -> NoReturn:
         """As ``delete_dir``."""
-        raise NotImplementedError(path)
+        self.delete_dir(path)
 
     def delete_root_dir_contents(self) -> NoReturn:
         """As ``delete_dir``."""
-        raise NotImplementedError(self._address)
+        self.delete_dir(self._address)
 
     def _info(self, path: str) -> pafs.FileInfo:
         kept = self._recent.get(path)

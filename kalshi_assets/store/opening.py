@@ -42,7 +42,7 @@ def open_lake(settings: Settings, *, to_write: bool = False) -> Lake:
     options = storage_options(settings.object_store)
     if to_write:
         require_conditional_put(address, options)
-    return Lake(address, storage_options=options)
+    return Lake(address, storage_options=options, lock_folder=settings.home)
 
 
 def bucket_address(text: str) -> str:

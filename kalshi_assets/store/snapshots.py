@@ -34,6 +34,7 @@ def record_snapshot(lake: Lake, *, stage: str, run_id: str, code_version: str, c
 
     Raises:
         StoreError: the record cannot be written.
+        HomeInUse: the transaction under way was taken for dead by another home, and what it wrote is being undone.
     """
     given = {"stage": stage, "code_version": code_version, "config_hash": config_hash}
     for _ in range(_ATTEMPTS):
@@ -53,6 +54,8 @@ def record_snapshot(lake: Lake, *, stage: str, run_id: str, code_version: str, c
             "run_id": run_id,
             "recorded_at": datetime.now(UTC),
         }
+        if lake.check_turn is not None:
+            lake.check_turn()
         try:
             (records or Records.create(lake)).add(row)
         except CommitFailedError:

@@ -22,8 +22,10 @@ from kalshi_assets.errors import StoreError, UsageError
 from kalshi_assets.store.conform import spec_of, stored_schema
 from kalshi_assets.store.event_dates import EventDates, filed_by_event, read_as_dated
 from kalshi_assets.store.files import DataFile, dataset_of, split_by_rivalry
+from kalshi_assets.store.instants import utc_instant
 from kalshi_assets.store.known_rows import Question
 from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.mappings import MAP_TABLE, mapping_as_of
 from kalshi_assets.store.snapshots import all_snapshots, published
 from kalshi_assets.store.statements import require_reading
 
@@ -64,20 +66,21 @@ def query(
     lake: Lake,
     sql: str,
     *,
-    as_of: datetime | None = None,
+    as_of: datetime | str | None = None,
     snapshot: Mapping[str, int] | str | None = None,
     largest_bytes: int = LARGEST_ANSWER_BYTES,
 ) -> pa.Table:
     """Answer one reading statement.
 
     Every table of ``core.tables`` is a view; of a versioned table it has one row a key, the newest
-    known one, and ``<table>_history`` has all. ``run_id`` and ``recorded_at`` are columns too. The
+    known one, and ``<table>_history`` has all; ``event_market_map`` has one row an event, the mapping in
+    force (``mappings.mapping_as_of``). ``run_id`` and ``recorded_at`` are columns too. The
     view ``lake_snapshots`` lists the lake snapshots, cut by ``recorded_at``.
 
     Args:
         lake: the lake; what it holds beyond the newest lake snapshot is not seen.
         sql: one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement.
-        as_of: hides every row with a later ``known_at``.
+        as_of: hides every row with a later ``known_at``; aware, or ISO text with a zone. None hides none.
         snapshot: id of a lake snapshot, or table versions, to read instead of the newest snapshot.
         largest_bytes: how large the answer may be.
 
@@ -86,19 +89,19 @@ def query(
 
     Raises:
         UsageError: the statement does more than read, is several, asks for too much, names no
-            snapshot, or DuckDB refuses it.
-        StoreError: a naive ``as_of``, or a damaged table.
+            snapshot, or DuckDB refuses it; or ``as_of`` is no instant.
+        StoreError: a damaged table.
     """
-    _require_zone(as_of)
+    cut = None if as_of is None else utc_instant(as_of)
     with _opened() as connection:
         require_reading(connection, sql)
         source = lake.at(snapshot) if isinstance(snapshot, Mapping) else published(lake, snapshot)
         mentioned = _mentioned(sql)
         for name, history in mentioned:
-            _make_view(connection, source, spec_of(name), as_of, history=history)
+            _make_view(connection, source, spec_of(name), cut, history=history)
         present = {name for name, history in mentioned if not history}
         if SNAPSHOTS in _words(sql):
-            connection.register(SNAPSHOTS, _snapshot_rows(lake, as_of))
+            connection.register(SNAPSHOTS, _snapshot_rows(lake, cut))
             present.add(SNAPSHOTS)
         if _CATALOG.search(sql):
             _list_others(connection, present)
@@ -114,26 +117,27 @@ def query(
             raise UsageError(f"The query cannot be answered: {_first_line(error)}") from error
 
 
-def open_connection(lake: Lake, *, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+def open_connection(lake: Lake, *, as_of: datetime | str | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection of one's own on which the views of ``query`` stand, cut and shut in the same way.
 
     What is created on it lives in its memory and ends with it; files, networks and the
     caller's variables are out of its reach. The caller closes it.
 
     Raises:
-        StoreError: a naive ``as_of``, or a damaged table.
+        UsageError: an ``as_of`` that is no instant.
+        StoreError: a damaged table.
     """
-    _require_zone(as_of)
+    cut = None if as_of is None else utc_instant(as_of)
     source = published(lake)
     connection = duckdb.connect(":memory:")
     try:
         for spec in TABLES.values():
-            _make_view(connection, source, spec, as_of, history=False)
+            _make_view(connection, source, spec, cut, history=False)
             if spec.versioned:
-                _make_view(connection, source, spec, as_of, history=True)
-        connection.register(SNAPSHOTS, _snapshot_rows(lake, as_of))
+                _make_view(connection, source, spec, cut, history=True)
+        connection.register(SNAPSHOTS, _snapshot_rows(lake, cut))
         _shut(connection)
-    except BaseException:
+    except BaseException:  # An interrupt too: nobody but us could close a connection that was never handed over.
         connection.close()
         raise
     return connection
@@ -188,6 +192,10 @@ def _mentioned(sql: str) -> list[tuple[str, bool]]:
 def _make_view(
     connection: duckdb.DuckDBPyConnection, lake: Lake, spec: TableSpec, as_of: datetime | None, *, history: bool
 ) -> None:
+    if spec.name == MAP_TABLE and not history:
+        # Whoever joins it means the release that an event stands for, not every one that it ever stood for.
+        connection.register(MAP_TABLE, mapping_as_of(lake, as_of, bookkeeping=True))
+        return
     view, files = spec.name + ("_history" if history else ""), lake.files(spec.name)
     moved = lake.moved_events() if as_of is not None and filed_by_event(spec) else None
     collapse = spec.versioned and not history
@@ -263,11 +271,6 @@ def _list_others(connection: duckdb.DuckDBPyConnection, present: Iterable[str]) 
     others = {name: stored_schema(spec) for name, spec in TABLES.items()} | {SNAPSHOTS: _SNAPSHOT_COLUMNS}
     for name in others.keys() - set(present):
         connection.register(name, others[name].empty_table())
-
-
-def _require_zone(as_of: datetime | None) -> None:
-    if as_of is not None and as_of.tzinfo is None:
-        raise StoreError(f"The as-of time {as_of} has no time zone; give it in UTC.")
 
 
 def _first_line(error: Exception) -> str:

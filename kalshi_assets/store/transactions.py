@@ -1,55 +1,48 @@
 """One stage at a time changes the lake, and one that broke off leaves nothing behind.
 
-A stage writes several tables, each in a commit of its own. In a folder, a lock that the kernel
-drops with its holder keeps the writers apart, and a note in the lock file says where
-the holder began: whoever finds the note of a dead holder takes its commits back. In
-a bucket there is no such lock; there Dagster's limit of one writing run holds them apart
-(``dagster.yaml``). What readers see is the business of ``snapshots``.
+A stage writes several tables, each in a commit of its own. A lock that the kernel drops with
+its holder keeps the writers of a home apart, and a note says where the holder began (``stage_notes``):
+whoever finds the note of a dead holder takes its commits back. For a lake in a folder, lock and note are
+one file in it. For a lake in a bucket the lock lies in the home and the note in the bucket, where it
+keeps other homes out. What readers see is the business of ``snapshots``.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 
 from deltalake.exceptions import DeltaError
 
 from kalshi_assets.core.tables import TABLES
-from kalshi_assets.errors import HomeInUse, StoreError
+from kalshi_assets.errors import HomeInUse, StoreError, StoreUnreachable
 from kalshi_assets.store.commits import restore_version
-from kalshi_assets.store.disk import disk_full, is_full
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.snapshots import newest_snapshot, record_snapshot
+from kalshi_assets.store.stage_notes import (
+    LOCK_NAME,
+    RUN_LIMIT,
+    Beginning,
+    FileNote,
+    ObjectNote,
+    mark_of,
+    read_note,
+    text_of,
+    unusable,
+)
 
-LOCK_NAME = "_transaction"
 # They say what was done and hold no market data: counts of trials in particular must survive a kill.
 LEDGERS = frozenset({"trials", "gate_evidence", "ingest_log", "ingest_checkpoints"})
 _POLL_S = 0.05
-_PATIENCE_S = 2 * 3600.0
+_PATIENCE_S = RUN_LIMIT.total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class _Beginning:
-    """Where a transaction began.
-
-    Attributes:
-        pid: the process.
-        run_id: what its commits are marked with.
-        sequence: that of the newest lake snapshot.
-        versions: the tables' versions.
-    """
-
-    pid: int
-    run_id: str
-    sequence: int
-    versions: dict[str, int]
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @contextmanager
@@ -60,12 +53,14 @@ def transaction(
     patience_s: float = _PATIENCE_S,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = _utc_now,
 ) -> Iterator[None]:
     """What the block commits under ``run_id`` stays if it records a lake snapshot, and is taken back if it breaks off.
 
-    In a folder other transactions wait meanwhile, and what one that was killed had committed is taken
-    back first. Commits that were made by hand in between, and the ledgers, are left alone. The
-    first transaction of a lake records what it finds, so that readers have a state to hold on to.
+    Other transactions of the home, and all of a lake in a folder, wait meanwhile. What one that was
+    killed had committed is taken back first. Commits that were made by hand in between, and the ledgers,
+    are left alone. The first transaction of a lake records what it finds, so that readers have a state to
+    hold on to.
 
     Args:
         lake: the lake, at its newest versions.
@@ -73,29 +68,32 @@ def transaction(
         patience_s: how long to wait for another holder.
         sleep: waits between attempts, in seconds.
         monotonic: the clock of the waiting, in seconds.
+        now: tells whether another home's note in a bucket is too old to be that of a stage at work, UTC.
 
     Raises:
-        HomeInUse: another holder is at work for longer than ``patience_s``.
+        HomeInUse: another holder is at work for longer than ``patience_s``; or the lake is in a bucket, and a
+            stage of another home is at work or broke off less than two hours after it began.
         StoreError: the lock file cannot be used, or the lake is damaged.
     """
-    folder = lake.tables.folder
-    if folder is None:
-        _begin(lake, run_id)
-        yield
-        return
-    with _held(folder, patience_s, sleep, monotonic) as handle:
-        left = _read(handle)
+    with _turn(lake, patience_s, sleep, monotonic, now) as note:
+        left = note.left()
         if left is not None:
             _take_back(lake, left)
-        beginning = _begin(lake, run_id)
-        _write(handle, folder, beginning)
+        beginning = _begin(lake, run_id, note.home)
+        note.write(beginning)
+        lake.check_turn = note.check
         try:
             yield
-        except BaseException:
-            _take_back(lake, beginning)
-            _write(handle, folder, None)
+        except StoreUnreachable:
+            # Nor could anything be taken back; the note stays for the next transaction.
             raise
-        _write(handle, folder, None)
+        except BaseException:  # An interrupt too: whatever ends a stage early, nothing of it may stay.
+            _take_back(lake, beginning)
+            note.write(None)
+            raise
+        finally:
+            lake.check_turn = None
+        note.write(None)
 
 
 @contextmanager
@@ -105,40 +103,39 @@ def exclusive(
     patience_s: float = _PATIENCE_S,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
+    now: Callable[[], datetime] = _utc_now,
 ) -> Iterator[None]:
-    """Keep transactions out of a lake in a folder while its logs are mended, on which none could begin.
+    """Keep the home's transactions out of a lake while its logs are mended, on which none could begin.
 
     Raises:
-        HomeInUse: a transaction is at work for longer than ``patience_s``.
+        HomeInUse: as ``transaction``.
         StoreError: the lock file cannot be used.
     """
-    folder = lake.tables.folder
-    if folder is None:
-        yield
-        return
-    with _held(folder, patience_s, sleep, monotonic):
+    with _turn(lake, patience_s, sleep, monotonic, now) as note:
+        note.left()
         yield
 
 
-def _begin(lake: Lake, run_id: str) -> _Beginning:
+def _begin(lake: Lake, run_id: str, home: str) -> Beginning:
     newest = newest_snapshot(lake)
     if newest is None:
         record_snapshot(lake, stage="start", run_id=run_id, code_version="", config_hash="")
         newest = newest_snapshot(lake)
     assert newest is not None
-    return _Beginning(os.getpid(), run_id, newest.sequence, lake.versions())
+    return Beginning(os.getpid(), run_id, newest.sequence, lake.versions(), home)
 
 
-def _take_back(lake: Lake, beginning: _Beginning) -> None:
-    """Undo the commits of a transaction that recorded no snapshot."""
+def _take_back(lake: Lake, beginning: Beginning) -> None:
+    """Undo the commits of a transaction that no lake snapshot was recorded after."""
     newest = newest_snapshot(lake)
-    if newest is None or newest.sequence != beginning.sequence:
+    if newest is None:
         return
+    stays = beginning.versions if newest.sequence == beginning.sequence else newest.versions
     for name in TABLES:
         if name in LEDGERS:
             continue
         delta = lake.tables.open(name)
-        before = beginning.versions.get(name, 0)
+        before = stays.get(name, 0)
         if delta is None or delta.version() <= before:
             continue
         try:
@@ -150,15 +147,21 @@ def _take_back(lake: Lake, beginning: _Beginning) -> None:
 
 
 @contextmanager
-def _held(
-    folder: Path, patience_s: float, sleep: Callable[[float], None], monotonic: Callable[[], float]
-) -> Iterator[int]:
-    path = folder / LOCK_NAME
+def _turn(
+    lake: Lake,
+    patience_s: float,
+    sleep: Callable[[float], None],
+    monotonic: Callable[[], float],
+    now: Callable[[], datetime],
+) -> Iterator[FileNote | ObjectNote]:
+    folder = lake.lock_folder
+    if folder is None:
+        raise StoreError(f"The lake {lake.root} was opened without a home, so no stage can write to it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     try:
         until = monotonic() + patience_s
         while True:
@@ -167,49 +170,19 @@ def _held(
                 break
             except BlockingIOError:
                 if monotonic() >= until:
-                    raise _busy(folder, handle, patience_s) from None
+                    raise _busy(lake, handle, patience_s) from None
                 sleep(_POLL_S)
-        yield handle
+        in_folder = lake.tables.folder is not None
+        yield FileNote(handle, folder) if in_folder else ObjectNote(lake, mark_of(handle, folder), now)
     finally:
         # Closing drops the lock. The file stays: removing it would let a waiter lock a file that is gone.
         os.close(handle)
 
 
-def _read(handle: int) -> _Beginning | None:
-    """The note of a holder; None where there is none, or one that was torn before anything was committed."""
-    text = os.pread(handle, os.fstat(handle).st_size, 0)
-    try:
-        return _Beginning(**json.loads(text))
-    except (ValueError, TypeError):
-        return None
-
-
-def _write(handle: int, folder: Path, beginning: _Beginning | None) -> None:
-    """Leave a note, or none."""
-    try:
-        os.ftruncate(handle, 0)
-        if beginning is not None:
-            note = json.dumps(asdict(beginning)).encode()
-            if os.pwrite(handle, note, 0) < len(note):
-                # A torn note says nothing, and then what a killed holder had committed would stay.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError as error:
-        raise _unusable(folder, error) from error
-
-
-def _busy(folder: Path, handle: int, patience_s: float) -> HomeInUse:
-    holder = _read(handle)
+def _busy(lake: Lake, handle: int, patience_s: float) -> HomeInUse:
+    holder = read_note(text_of(handle))
     who = f"process {holder.pid} (run {holder.run_id[:8]})" if holder else "another process"
     return HomeInUse(
-        f"The lake {folder} was being written by {who} for {patience_s / 60:.0f} minutes; "
+        f"The lake {lake.root} was being written by {who} for {patience_s / 60:.0f} minutes; "
         "wait until it ends, or end it, and run the same command again."
-    )
-
-
-def _unusable(folder: Path, error: OSError) -> StoreError:
-    if is_full(error, folder):
-        return disk_full(folder)
-    return StoreError(
-        f"The lock of the lake {folder / LOCK_NAME} cannot be used: {error.strerror or error}. "
-        "Give a folder that can be written, on a disk with room."
     )

@@ -199,6 +199,15 @@ class TableVersions:
             held[name] = _Held(delta, now or frozenset())
         return delta
 
+    def may_be_written(self) -> Collection[str]:
+        """The tables to look at for one that was written; a bucket is asked once, where each absent one takes three."""
+        if self._local is not None or self.pinned:
+            return TABLES
+        try:
+            return {i.base_name for i in self.filesystem.get_file_info(pafs.FileSelector("", allow_not_found=True))}
+        except OSError as error:
+            raise StoreError(f"The tables of the lake {self._root} cannot be listed: {error}. Try again.") from error
+
     def _read_log(self, name: str) -> DeltaTable | None:
         folder = None if self._local is None else self._local / name
         if folder is not None and not (folder / "_delta_log").is_dir():

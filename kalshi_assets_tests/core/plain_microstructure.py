@@ -19,7 +19,8 @@ def plain_microstructure(rows: list[dict[str, Any]], event: str, as_of: datetime
     seen = [r for r in rows if r["event_ticker"] == event and r["known_at"] <= as_of]
     if not seen:
         return dict.fromkeys(NAMES, math.nan)
-    hours = max(4.0, 4 * min(r["period_s"] for r in seen) / 3600)
+    bar = min(r["period_s"] for r in seen) / 3600
+    hours = max(4.0, 4 * bar)
     window = [r for r in seen if r["known_at"] >= as_of - timedelta(hours=hours)]
     updates: dict[Any, list[dict[str, Any]]] = {}
     for r in window:
@@ -31,8 +32,10 @@ def plain_microstructure(rows: list[dict[str, Any]], event: str, as_of: datetime
             spreads.append(float(finest["yes_ask_close_usd"] - finest["yes_bid_close_usd"]))
     contracts = {r["ticker"] for r in seen}
     ages = [(as_of - max(r["known_at"] for r in seen if r["ticker"] == c)).total_seconds() for c in contracts]
-    active = len({r["ticker"] for r in window if r["volume_contracts"]}) / len(contracts)
-    frequency = len(updates) / hours
+    active = len({r["ticker"] for r in seen if r["volume_contracts"]}) / len(contracts)
+    moments = [r["known_at"] for r in window] or [as_of]
+    span = (max(moments) - min(moments)).total_seconds() / 3600
+    frequency = len(updates) / max(span, bar, 1 / 60)
     return {
         "update_freq": frequency,
         "staleness_median": float(np.median(ages)),

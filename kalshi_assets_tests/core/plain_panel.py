@@ -21,11 +21,9 @@ def panel_rows(
     ages: JoinAges,
     references: PlainReferences | None = None,
 ) -> dict[Any, Row]:
-    """Every column save the microstructure, by (event, horizon)."""
+    """Every column save the microstructure, by (event, horizon, mapping)."""
     given = references or PlainReferences()
     named = [dict(d) for d in distributions if d["horizon"] != "daily"]
-    last = {d["event_ticker"]: d["mapping_version"] for d in sorted(named, key=lambda d: d["as_of"])}
-    named = [d for d in named if d["mapping_version"] == last[d["event_ticker"]]]
     for d in named:
         inputs = d["inputs_known_at"]
         d["fresh"] = inputs is not None and d["as_of"] - inputs <= ages.distribution
@@ -34,13 +32,14 @@ def panel_rows(
     out: dict[Any, Row] = {}
     for d in named:
         if d["fresh"]:
-            siblings = [e for e in named if e["event_ticker"] == d["event_ticker"]]
+            mine = (d["event_ticker"], d["mapping_version"])
+            siblings = [e for e in named if (e["event_ticker"], e["mapping_version"]) == mine]
             row = _row(d, siblings, macro, prices, ages)
             daily = [e for e in distributions if e["horizon"] == "daily" and e["event_ticker"] == d["event_ticker"]]
             cells, known = reference_cells(d, row, daily, macro, prices, given, ages.references)
             row |= cells
             row["inputs_known_at"] = max([row["inputs_known_at"], *known])
-            out[d["event_ticker"], d["horizon"]] = row
+            out[d["event_ticker"], d["horizon"], d["mapping_version"]] = row
     return out
 
 

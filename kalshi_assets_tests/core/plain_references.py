@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from kalshi_assets.core.reference_features import ReferenceAges
 
@@ -150,7 +151,8 @@ def _rate(
     nothing: Row = dict.fromkeys(("ref_mean", "ref_var", "ref_tail"))
     if d["series_ticker"] != "KXFED":
         return nothing, []
-    mine = [r for r in given.fomc_probabilities if r["meeting_date"] == d["event_date"]]
+    decided = d["release_time"].astimezone(ZoneInfo("America/New_York")).date()
+    mine = [r for r in given.fomc_probabilities if r["meeting_date"] == decided]
     said = _newest_day(mine, "target_tenths_bp", d["as_of"], max_age)
     total = sum(r["probability"] for r in said)
     if said and abs(total - 1) <= 0.02:
@@ -163,7 +165,7 @@ def _rate(
         targets = targets or [p for p in prices if p["symbol"] == "DFEDTARU"]
         target = _newest_day(targets, "close", d["as_of"], max_age)[-1:]
         curve = _newest_day(given.fed_funds_futures, "contract_month", d["as_of"], max_age)
-        moves = _moves(curve, sorted({*given.meetings, d["event_date"]}), d["event_date"]) if curve else None
+        moves = _moves(curve, sorted({*given.meetings, decided}), decided) if curve else None
         if not target or moves is None:
             return nothing, []
         law = [(target[0]["close"] + 0.25 * k, p) for k, p in moves.items()]
@@ -210,7 +212,8 @@ def _moves(curve: list[Row], meetings: list[date], until: date) -> dict[int, flo
 
 
 def _consensus(d: Row, given: PlainReferences, max_age: timedelta) -> Row | None:
-    event = next((e for e in given.events if e["event_ticker"] == d["event_ticker"]), None)
+    said = [e for e in given.events if e["event_ticker"] == d["event_ticker"] and e["known_at"] <= d["as_of"]]
+    event = max(said, key=lambda e: e["known_at"], default=None)
     if event is None or event["period"] is None:
         return None
     about = (event["series_ticker"], event["period"])

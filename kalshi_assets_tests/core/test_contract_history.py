@@ -182,13 +182,13 @@ def test_a_history_follows_its_event_to_the_new_date_and_is_never_lost_on_the_wa
     old = see(see(NONE, 1, contract()), 9, contract(text="new", changed=at(5)))
     present = pa.table({"event_ticker": ["E"], "event_date": pa.array([NEXT], pa.date32())})
     both = [("A", str(NEXT), "more than 3"), ("A", str(NEXT), "new")]
-    assert [filed(t) for t in refile(old, present, [DAY, NEXT], "ticker")] == [both, []]
-    assert [filed(t) for t in refile(old, present, [NEXT], "ticker")] == [both, []]
+    assert [filed(t) for t in refile(old, present, [DAY, NEXT], ("ticker",))] == [both, []]
+    assert [filed(t) for t in refile(old, present, [NEXT], ("ticker",))] == [both, []]
     # The new date is not written and holds nothing yet: the old one keeps what it has.
-    assert [t.num_rows for t in refile(old, present, [DAY], "ticker")] == [0, 2]
-    arrived, _ = refile(old, present, [NEXT], "ticker")
+    assert [t.num_rows for t in refile(old, present, [DAY], ("ticker",))] == [0, 2]
+    arrived, _ = refile(old, present, [NEXT], ("ticker",))
     twice = pa.concat_tables([old, arrived])
-    assert [t.num_rows for t in refile(twice, present, [DAY], "ticker")] == [0, 0]
-    assert [filed(t) for t in refile(twice, present, [DAY, NEXT], "ticker")] == [both, []]
+    assert [t.num_rows for t in refile(twice, present, [DAY], ("ticker",))] == [0, 0]
+    assert [filed(t) for t in refile(twice, present, [DAY, NEXT], ("ticker",))] == [both, []]
     unlisted = pa.table({"event_ticker": pa.array([], pa.string()), "event_date": pa.array([], pa.date32())})
-    assert [t.num_rows for t in refile(old, unlisted, [DAY], "ticker")] == [2, 0]
+    assert [t.num_rows for t in refile(old, unlisted, [DAY], ("ticker",))] == [2, 0]

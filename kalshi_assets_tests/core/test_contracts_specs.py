@@ -86,6 +86,83 @@ def test_listings_without_strike_fields(ticker: str, series: str, facts: dict[st
     assert (row["direction"], row["lo_index"], row["hi_index"], row["source"], row["confidence"]) == expected
 
 
+UNRESOLVED = ("unresolved", None, None, "none", "none")
+
+
+@pytest.mark.parametrize(
+    ("ticker", "facts", "expected"),
+    [
+        # what a text compares is never overruled by the ticker's custom
+        ("CPI-22AUG-T0.4", {"title": "CPI is below or equal to 0.4%"}, ("le", None, 4, "title", "low")),
+        ("CPI-22AUG-T0.4", {"title": "CPI is equal to or greater than 0.4%"}, ("ge", 4, None, "title", "low")),
+        ("CPI-22AUG-T0.4", {"title": "CPI is above 0.3% or below 0.1%"}, UNRESOLVED),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "≧ 0.4%"}, ("ge", 4, None, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "0.4%+"}, ("ge", 4, None, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "&gt; 0.4%"}, ("gt", 5, None, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"rules_primary": "If CPI is neither above nor at 0.4%, then Yes."}, UNRESOLVED),
+        ("CPI-22AUG-T0.4", {"rules_secondary": "Pays unless CPI reaches 0.4%."}, UNRESOLVED),
+        ("CPI-22AUG-T0.4", {"title": "CPI in August: 0.4%"}, ("gt", 5, None, "ticker", "low")),
+        ("HIGHNY-B84.5", {"title": "Not between 84 and 85"}, UNRESOLVED),
+        # a refusal or a fall never gives the opposite
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "Cannot exceed 0.4%"}, ("le", None, 4, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "Not at least 0.4%"}, ("lt", None, 3, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "Does not drop below 0.4%"}, ("ge", 4, None, "subtitle", "medium")),
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "Without exceeding 0.4%"}, UNRESOLVED),
+        ("CPI-22AUG-T-0.4", {"rules_primary": "If CPI falls by more than 0.4%, then Yes."}, UNRESOLVED),
+        # numbers
+        ("PAYROLLS-22AUG-T250000", {"yes_sub_title": "Above 250K"}, ("gt", 251, None, "subtitle", "medium")),
+        ("PAYROLLS-22AUG-T1500000", {"yes_sub_title": "Above 1.5 million"}, ("gt", 1501, None, "subtitle", "medium")),
+        ("CPI-22AUG-T-0.1", {"yes_sub_title": "Above –0.1%"}, ("gt", 0, None, "subtitle", "medium")),
+        ("CPI-22AUG-T-0.1", {"yes_sub_title": "Above ‐0.1%"}, ("gt", 0, None, "subtitle", "medium")),
+        ("CPI-22AUG-T-0.1", {"yes_sub_title": "Above - 0.1%"}, ("gt", 0, None, "subtitle", "medium")),
+        ("CPI-22AUG-T3.5", {"yes_sub_title": "3,5% or higher"}, UNRESOLVED),
+        ("CPI-22AUG-T3.5", {"yes_sub_title": "Above 3,5%"}, ("gt", 36, None, "ticker", "low")),
+        (
+            "CPI-22AUG-T3.5", {"title": "CPI released on 2024-07-11 is above 3.5%"},
+            ("gt", 36, None, "title", "low"),
+        ),
+        ("CPI-22AUG-T3", {"title": "Released 8:30-9:30 AM, above 3%"}, ("gt", 31, None, "title", "low")),
+        # a subtitle that names another number than its ticker contradicts it
+        ("CPI-22AUG-T0.4", {"yes_sub_title": "Above 0.3%"}, UNRESOLVED),
+        ("CPI-22AUG-T0.1", {"yes_sub_title": "Above -0.1%"}, UNRESOLVED),
+        ("PAYROLLS-22AUG-T250", {"yes_sub_title": "Above 250K"}, UNRESOLVED),
+        ("HIGHNY-T85", {"yes_sub_title": "85° or above"}, ("ge", 85, None, "subtitle", "medium")),
+        ("HIGHNY-T85", {"yes_sub_title": "87° or above"}, UNRESOLVED),
+        ("HIGHNY-T85", {"yes_sub_title": "84° or above"}, UNRESOLVED),
+        ("HIGHNY-T36", {"yes_sub_title": "37° or below"}, UNRESOLVED),
+        ("HIGHNY-B84.5", {"yes_sub_title": "85-86°"}, UNRESOLVED),
+    ],
+)  # fmt: skip
+def test_words_are_read_with_certainty_or_not_at_all(ticker: str, facts: dict[str, str], expected: Any) -> None:
+    series = "KX" + ticker.split("-")[0]
+    row = specs_of([contract(ticker, None, series=series, **facts)]).to_pylist()[0]
+    assert (row["direction"], row["lo_index"], row["hi_index"], row["source"], row["confidence"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("strike_type", "floor", "ticker", "facts", "expected"),
+    [
+        # "or above" says in other words what the strict number 85 of the field or the ticker says
+        ("greater", None, "HIGHNY-T85", {"yes_sub_title": "86° or above"}, ("gt", 86, None, "ticker", "low")),
+        (None, 85.0, "HIGHNY-26", {"yes_sub_title": "86° or above"}, ("ge", 86, None, "subtitle", "medium")),
+        (None, 85.0, "HIGHNY-26", {"yes_sub_title": "88° or above"}, UNRESOLVED),
+        ("greater", None, "HIGHNY-26", {"yes_sub_title": "85°"}, ("gt", 86, None, "subtitle", "medium")),
+        ("greater", None, "HIGHNY-26", {"title": "The high of 12 stations"}, UNRESOLVED),
+        ("greater", None, "HIGHNY-B84.5", {}, UNRESOLVED),
+    ],
+)  # fmt: skip
+def test_a_text_beside_half_a_strike(
+    strike_type: str | None, floor: float | None, ticker: str, facts: dict[str, str], expected: Any
+) -> None:
+    row = specs_of([contract(ticker, strike_type, floor, series="KXHIGHNY", **facts)]).to_pylist()[0]
+    assert (row["direction"], row["lo_index"], row["hi_index"], row["source"], row["confidence"]) == expected
+
+
+def test_a_series_that_nobody_described_takes_the_tick_of_the_strikes_that_are_compared() -> None:
+    near, far = (contract(f"X-T{n}", None, series="KXNEW", yes_sub_title="5,000 or above") for n in (4999.99, 4998.99))
+    assert [r["direction"] for r in specs_of([near, far]).to_pylist()] == ["unresolved", "ge"]
+
+
 @pytest.mark.parametrize(
     "row",
     [

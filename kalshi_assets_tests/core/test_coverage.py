@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from kalshi_assets.core.coverage import PAGES, quote_coverage
+from kalshi_assets.core.coverage import PAGES, coverage_versions, quote_coverage
 from kalshi_assets.core.tables import TABLES
 
 CLOSE = datetime(2024, 10, 10, 12, 29, tzinfo=UTC)
@@ -97,12 +97,34 @@ def test_an_unsettled_contract_has_no_final_volume():
     }  # fmt: skip
 
 
-def test_events_are_kept_apart_and_times_are_the_close():
+def test_events_are_kept_apart():
     other = contracts(X="1.00").set_column(0, "event_ticker", pa.array(["F"]))
     both = pa.concat_tables([contracts(A="5.00"), other.cast(TABLES["contracts"].schema)])
     rows = coverage_of(both, candles(("A", 86_400, "5.00")), trades()).to_pylist()
     assert [(r["event_ticker"], r["received"]) for r in rows if r["endpoint"] == "candlesticks"] == [("E", 1), ("F", 0)]
-    assert {r["known_at"] for r in rows} == {CLOSE}
+
+
+def test_a_count_is_known_when_the_last_of_what_it_rests_on_was():
+    settled = [r | {"known_at": CLOSE + 2 * MINUTE} for r in contracts(A="5.00").to_pylist()]
+    late = [r | {"known_at": CLOSE + 3 * MINUTE} for r in trades(("A", "5.00")).to_pylist()]
+    other = [r | {"event_ticker": "F", "ticker": "X", "known_at": CLOSE + 9 * MINUTE} for r in settled]
+    both = table("contracts", [*settled, *other])
+    rows = coverage_of(both, candles(("A", 86_400, "5.00")), table("trades", late)).to_pylist()
+    told = {(r["event_ticker"], r["known_at"] - CLOSE, r["ts"] - CLOSE) for r in rows}
+    assert told == {("E", 3 * MINUTE, 3 * MINUTE), ("F", 9 * MINUTE, 9 * MINUTE)}
+
+
+def test_a_count_that_becomes_another_one_is_known_at_its_receipt_and_the_same_count_adds_nothing():
+    first = coverage_of(contracts(A="5.00"), candles(("A", 86_400, "5.00")), trades())
+    assert coverage_versions(first.slice(0, 0), first, CLOSE + DAY) == first
+    later = [r | {"known_at": CLOSE + MINUTE} for r in contracts(A="5.00").to_pylist()]
+    again = coverage_of(table("contracts", later), candles(("A", 86_400, "5.00")), trades())
+    assert coverage_versions(first, again, CLOSE + DAY).num_rows == 0
+    whole = coverage_of(contracts(A="5.00"), candles(("A", 86_400, "5.00")), trades(("A", "5.00")))
+    (row,) = coverage_versions(first, whole, CLOSE + DAY).to_pylist()
+    assert (row["endpoint"], row["complete"], row["ts"], row["known_at"]) == (
+        "trades.volume", True, CLOSE + DAY, CLOSE + DAY,
+    )  # fmt: skip
 
 
 def test_no_contract_no_row():

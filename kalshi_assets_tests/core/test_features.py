@@ -141,14 +141,18 @@ def test_a_gated_snapshot_keeps_its_row_and_its_evidence() -> None:
     assert rows["1h"]["delta_quality_score"] == pytest.approx(-0.7)
 
 
-def test_an_event_counts_under_its_last_mapping_only() -> None:
-    moved = panel(
-        [snapshot_row("1d"), snapshot_row("4h", mapping_version="v2"), snapshot_row("1h", mapping_version="v2")]
-    )
-    assert sorted(moved["horizon"].to_pylist()) == ["1h", "4h"]
-    assert set(moved["mapping_version"].to_pylist()) == {"v2"}
-    fine = panel([snapshot_row("1d"), snapshot_row("1d", "KXU3-24JUN", mapping_version="v2")])
-    assert fine["mapping_version"].to_pylist() == ["v1", "v2"]
+def test_a_move_takes_no_row_away_and_nothing_is_compared_across_it() -> None:
+    before = [snapshot_row("7d", mean=1.0), snapshot_row("3d", mean=3.0)]
+    again = RELEASE + timedelta(days=10)
+    after = [snapshot_row(h, release=again, mapping_version="v2", mean=m) for h, m in (("3d", 7.0), ("1h", 4.0))]
+    unmoved, moved = panel(before), panel([*after, *before])
+    rows = {(r["horizon"], r["mapping_version"]): r for r in moved.to_pylist()}
+    assert set(rows) == {("7d", "v1"), ("3d", "v1"), ("3d", "v2"), ("1h", "v2")}
+    assert [rows[r["horizon"], "v1"] for r in unmoved.to_pylist()] == unmoved.to_pylist()
+    assert [r["delta_mean"] for r in rows.values() if r["horizon"] != "1h"].count(None) == 2
+    assert rows["3d", "v1"]["delta_mean"] == 2.0
+    assert rows["1h", "v2"]["delta_mean"] == rows["1h", "v2"]["late_drift_mean"] == -3.0
+    assert TABLES["feature_panel"].key == ("event_ticker", "horizon", "mapping_version")
 
 
 def test_one_time_per_event_and_horizon() -> None:
@@ -259,7 +263,11 @@ def worlds(draw: st.DrawFn) -> tuple[Rows, Rows, Rows]:
             age = draw(st.one_of(st.none(), st.integers(0, 9)))
             values = {name: draw(maybe) for name in ("mean", "variance", "entropy", "quality_score", "tail_p_2")}
             inputs = None if age is None else as_of - timedelta(days=age)
-            distributions.append(snapshot_row(horizon, event, release, as_of=as_of, inputs_known_at=inputs, **values))
+            row = snapshot_row(horizon, event, release, as_of=as_of, inputs_known_at=inputs, **values)
+            distributions.append(row)
+            if horizon != "daily" and draw(st.booleans()):  # and once more, the release having moved
+                times = {n: row[n] and row[n] + timedelta(days=8) for n in ("as_of", "release_time", "inputs_known_at")}
+                distributions.append(row | times | {"mapping_version": "v2", "mean": draw(maybe)})
     macro: dict[Any, dict[str, Any]] = {}
     for series, units in (("CPIAUCNS", "pc1"), ("UNRATE", "lin"), ("CPIAUCSL", "pch")):
         start = draw(st.integers(0, 18))
@@ -285,7 +293,8 @@ def worlds(draw: st.DrawFn) -> tuple[Rows, Rows, Rows]:
 def test_agrees_with_plain_python_cell_by_cell(world: tuple[Rows, Rows, Rows]) -> None:
     distributions, macro, prices = world
     want = panel_rows(distributions, macro, prices, JoinAges())
-    got = {(r["event_ticker"], r["horizon"]): r for r in panel(distributions, (), macro, prices).to_pylist()}
+    built = panel(distributions, (), macro, prices).to_pylist()
+    got = {(r["event_ticker"], r["horizon"], r["mapping_version"]): r for r in built}
     assert list(got) == sorted(want)
     for key, row in want.items():
         for name, value in row.items():

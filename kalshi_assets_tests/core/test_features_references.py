@@ -41,6 +41,9 @@ def world(seed: int) -> tuple[Rows, Rows, PlainReferences]:
             distributions.append(row if rng.random() < 0.95 else row | {"inputs_known_at": None})
     given = PlainReferences(meetings=MEETINGS)
     given.events = [event_row(e, r, period=date(2024, 6, 1) if "CPI" in e else None) for e, r in EVENTS.items()]
+    if seed % 2:  # the period was wrong at first
+        given.events[0] |= {"known_at": RELEASE - 2 * DAY}
+        given.events.append(event_row(period=date(2024, 5, 1)))
 
     def file(rows: Rows, key: str, day: date, late: timedelta, row: dict[str, Any]) -> None:
         """A row known at the end of its day, now and then later, now and then corrected."""
@@ -94,7 +97,7 @@ def built(distributions: Rows, prices: Rows, given: PlainReferences) -> dict[Any
     panel = feature_panel(
         table("distributions", distributions), table("quotes", []), macro, asset_prices, references=references
     )
-    return {(r["event_ticker"], r["horizon"]): r for r in panel.to_pylist()}
+    return {(r["event_ticker"], r["horizon"], r["mapping_version"]): r for r in panel.to_pylist()}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -124,12 +127,12 @@ def test_what_is_learned_later_changes_nothing(seed: int) -> None:
     distributions, prices, given = world(seed)
     full = built(distributions, prices, given)
     known: Callable[[Rows, datetime], Rows] = lambda rows, t: [r for r in rows if r["known_at"] <= t]  # noqa: E731
-    for (event, horizon), row in full.items():
+    for key, row in full.items():
         t = row["as_of"]
-        cut = PlainReferences(events=given.events, meetings=given.meetings)
-        for name in ("option_surfaces", "fed_funds_futures", "fomc_probabilities", "consensus"):
+        cut = PlainReferences(meetings=given.meetings)
+        for name in ("events", "option_surfaces", "fed_funds_futures", "fomc_probabilities", "consensus"):
             setattr(cut, name, known(getattr(given, name), t))
-        assert built(known(distributions, t), known(prices, t), cut)[event, horizon] == row
+        assert built(known(distributions, t), known(prices, t), cut)[key] == row
 
 
 def test_without_references_only_their_columns_are_missing() -> None:

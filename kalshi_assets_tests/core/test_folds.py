@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.folds import ROLES, TEST, TRAIN, US_PER_DAY, Fold, assign_roles, overlapping
+from kalshi_assets.core.folds import ROLES, TEST, TRAIN, US_PER_DAY, Fold, assign_roles, decisions_at, overlapping
 from kalshi_assets.errors import DomainError
 
 D = US_PER_DAY
@@ -75,6 +75,23 @@ def test_a_label_learned_after_the_test_began_is_an_error() -> None:
 def test_a_day_without_events_is_an_error() -> None:
     with pytest.raises(DomainError, match="No event"):
         fold_of([10, 11], test_day=20, purge=[0] * 2)
+
+
+def test_an_event_that_moved_speaks_as_it_was_decided_then() -> None:
+    """Event 0 is decided for day 10, moves to day 30 and is decided again; event 2 moves within its horizon."""
+    event = np.array([0, 1, 2, 0, 3])
+    day = np.array([10, 12, 20, 30, 30])
+    start = (day - 1) * D
+    spoken = {d: np.flatnonzero(decisions_at(event, day, start, d)).tolist() for d in (10, 12, 20, 30)}
+    assert spoken == {10: [0], 12: [0, 1], 20: [0, 1, 2], 30: [1, 2, 3, 4]}
+    counts = decisions_at(event, day, start, 30)
+    fold = assign_roles(day, start, start, day < 20, np.zeros(5, np.int64), test_day=30, counts=counts)
+    assert names(fold) == ["future", "train", "unlabelled", "test", "test"]
+
+
+def test_an_event_that_moved_within_its_day_is_tested_as_it_was_decided_first() -> None:
+    event, day = np.array([1, 0, 0]), np.array([5, 10, 10])
+    assert decisions_at(event, day, np.array([4 * D, 9 * D, 9 * D + 5]), 10).tolist() == [True, True, False]
 
 
 @settings(max_examples=150, deadline=None)

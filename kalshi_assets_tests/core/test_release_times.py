@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime
 
+import pytest
+
 from kalshi_assets.core.release_times import ScheduledRelease, new_york_date, release_mappings
 
 LISTED = datetime(2025, 8, 20, 14, tzinfo=UTC)
@@ -43,7 +45,27 @@ def test_without_a_calendar_the_release_clock_after_the_close():
     assert only.source == "exchange_close_clock"
 
 
-def test_without_a_statistic_the_close_itself():
+@pytest.mark.parametrize(
+    ("series", "close", "release"),
+    [
+        ("KXFED", datetime(2025, 9, 17, 17, 55, tzinfo=UTC), datetime(2025, 9, 17, 18, tzinfo=UTC)),
+        ("KXFED", datetime(2025, 12, 10, 18, 55, tzinfo=UTC), datetime(2025, 12, 10, 19, tzinfo=UTC)),
+        ("KXU3", datetime(2025, 9, 5, 12, 25, tzinfo=UTC), datetime(2025, 9, 5, 12, 30, tzinfo=UTC)),
+        ("KXU3", datetime(2025, 12, 16, 13, 25, tzinfo=UTC), datetime(2025, 12, 16, 13, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_clock_is_new_yorks_in_summer_and_in_winter(series, close, release):
+    (only,) = release_mappings(series, LISTED, close, [])
+    assert (only.release_time, only.source) == (release, "exchange_close_clock")
+
+
+def test_after_the_clock_the_close_itself():
+    late = datetime(2025, 9, 17, 18, 1, tzinfo=UTC)
+    (only,) = release_mappings("KXFED", LISTED, late, [])
+    assert (only.release_time, only.source) == (late, "exchange_close_time")
+
+
+def test_without_a_clock_the_close_itself():
     close = datetime(2026, 3, 31, 4, 59, tzinfo=UTC)
     (only,) = release_mappings("KXHIGHNY", LISTED, close, [])
     assert (only.release_time, only.source) == (close, "exchange_close_time")

@@ -95,7 +95,11 @@ def test_regimes_by_hand() -> None:
         | {"inflation_regime": "high" if i < 4 else "low", "policy_regime": "neutral", "volatility_regime": "unknown"}
         for i, t in enumerate(tickers)
     ]
-    record = RegimeRecord(rows_of("feature_panel", rows), tickers, "1d")
+    # Laid anew after the release moved: what was decided before keeps the tag of its own time.
+    moved = {"as_of": at + timedelta(days=9), "mapping_version": "v2", "inflation_regime": "moderate"}
+    rows += [{**rows[0], **moved}]
+    decided = np.full(8, micros_of(at))
+    record = RegimeRecord(rows_of("feature_panel", rows), tickers, decided, "1d")
     everything = np.ones(8, dtype=bool)
     scores = record.scores(everything, everything, np.array([3.0] * 4 + [-1.0] * 4), 3)
     # Means 3 and -1: standard deviation 2, mean absolute value 2. Positive: high and neutral, not low.

@@ -77,7 +77,9 @@ def test_a_coherent_ladder_keeps_its_last_prices() -> None:
 
 
 def test_an_upside_down_ladder_is_flagged() -> None:
-    found = built([trade(t, p) for t, p in zip(NAMES, (5, 30, 60, 95), strict=True)], LADDER).distributions.to_pylist()[0]
+    found = built([trade(t, p) for t, p in zip(NAMES, (5, 30, 60, 95), strict=True)], LADDER).distributions.to_pylist()[
+        0
+    ]
     # pooled to 0.475 throughout: 42.5, 17.5, 12.5 and 47.5 cents away from the four prices
     assert found["repair_cost_usd"] == pytest.approx(1.2)
     assert found["mean"] is not None
@@ -134,6 +136,26 @@ def test_of_trades_of_one_instant_the_last_counts_and_all_volume() -> None:
         (Decimal("0.7"), Decimal(3)),
         (Decimal("0.9"), Decimal(6)),
     ]
+
+
+def test_a_trade_that_is_corrected_changes_its_instant_from_then_on() -> None:
+    then, last = AS_OF + timedelta(minutes=2), AS_OF + timedelta(minutes=7)
+    first, second = trade(NAMES[0], 80, n=1), trade(NAMES[0], 90, n=2)
+    rows = [
+        first,
+        second,
+        {**first, "known_at": then, "yes_price_usd": Decimal("0.10"), "count_contracts": Decimal(5)},
+        {**second, "known_at": last, "yes_price_usd": Decimal("0.20")},
+        trade(NAMES[1], 50),
+    ]
+    found = [r for r in trade_prices(table(rows)).to_pylist() if r["ticker"] == NAMES[0]]
+    # What was last in the instant stays last: only the volume changes with the trade before it.
+    assert [(r["known_at"], r["yes_bid_close_usd"], r["volume_contracts"]) for r in found] == [
+        (first["known_at"], Decimal("0.9"), Decimal(6)),
+        (then, Decimal("0.9"), Decimal(8)),
+        (last, Decimal("0.2"), Decimal(8)),
+    ]
+    assert {r["ts"] for r in found} == {first["ts"]}
 
 
 def test_a_trade_that_was_not_known_yet_is_not_seen() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from kalshi_assets.core.decision_panel import causal_scale, unit_power
+from kalshi_assets.core.decision_panel import causal_scale, last_decisions, unit_power
 from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.core.walk_forward import WalkForward, alpha_model, walk_forward
@@ -121,6 +121,40 @@ def test_scrambled_future_changes_nothing(data: Sample, result: WalkForward) -> 
     scrambled = walk_forward(rows_of("feature_panel", rows), rows_of("labels", labels), test_dates=[cut], config=CONFIG)
     assert scrambled.predictions.equals(on(result.predictions, cut).combine_chunks())
     assert scrambled.trials.equals(on(result.trials, cut).combine_chunks())
+
+
+def test_a_release_that_moves_leaves_what_was_decided_before_and_counts_once(data: Sample, result: WalkForward) -> None:
+    """The event of a date is put off after it was decided: that fold stays as it was, and a later one tests it again."""
+    due = data.dates[60]
+    rows, labels = data.panel.to_pylist(), data.labels.to_pylist()
+    (before,) = (r for r in rows if r["event_date"] == due)
+    event, again, late = before["event_ticker"], due + timedelta(days=17), timedelta(days=17)
+    times = {n: before[n] + late for n in ("as_of", "release_time", "ts", "known_at", "inputs_known_at")}
+    rows.append(before | times | {"mapping_version": "v2", "mean": before["mean"] + 0.1})
+    for row in rows:
+        row["event_date"] = again if row["event_ticker"] == event else row["event_date"]
+    for row in labels:
+        if row["event_ticker"] == event and row["first_print"] is not None:
+            row |= {n: row[n] + late for n in ("known_at", "first_print_learned_at")}
+    moved = walk_forward(
+        rows_of("feature_panel", rows), rows_of("labels", labels), test_dates=[*data.dates, again], config=CONFIG
+    )
+    told = before["as_of"] + timedelta(hours=3)
+    for name in ("folds", "predictions"):
+        then = pc.less(getattr(moved, name)["known_at"], told)
+        expected = getattr(result, name)
+        assert getattr(moved, name).filter(then).equals(expected.filter(pc.less(expected["known_at"], told)))
+    mine = only(moved.folds, event_ticker=event)
+    assert only(mine, role="test")["event_date"].to_pylist() == [due, again]
+    assert len(set(mine["event_date"].to_pylist())) == mine.num_rows
+    trained = only(mine, role="train")
+    assert trained.num_rows > 3
+    assert set(trained["label_start"].to_pylist()) == {before["as_of"] + late}
+    decided = only(moved.predictions, event_ticker=event, model="ridge")
+    assert decided["event_date"].to_pylist() == [due, again]
+    last = last_decisions(moved.predictions)
+    assert only(last, event_ticker=event, model="ridge")["as_of"].to_pylist() == [before["as_of"] + late]
+    assert last.num_rows < moved.predictions.num_rows
 
 
 def test_every_fit_is_a_trial_and_one_is_selected(result: WalkForward) -> None:

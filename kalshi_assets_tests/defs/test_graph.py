@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pytest
 
 from kalshi_assets.console import RunProgress
-from kalshi_assets.core.leak_verdicts import LEAK_GATES
+from kalshi_assets.core.leak_verdicts import FUTURE_BLIND, LEAK_GATES
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.defs import backfill as backfill_module
 from kalshi_assets.defs.assets import STAGE_ASSETS, build_assets
@@ -34,6 +34,8 @@ from kalshi_assets.macro.reference_formats import REFERENCE_FORMATS
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource
 from kalshi_assets.stages import features
+from kalshi_assets.stages.evidence import RULES_VERSION, data_hashes
+from kalshi_assets.stages.sources_hash import sources_hash
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets_tests.conftest import PROJECT
 
@@ -50,7 +52,7 @@ EXPECTED = {
     "quotes": ({"market_catalog"}, {"schema_and_keys", "quotes_ordered", "tiers_agree"}),
     "distributions": ({"market_catalog", "contracts", "quotes"}, {"schema_and_keys", "distribution_laws", *LEAK_GATES}),
     "feature_panel": (
-        {"distributions", "quotes", *READ_BY["feature_panel"]},
+        {"market_catalog", "distributions", "quotes", *READ_BY["feature_panel"]},
         {"schema_and_keys", "order_of_times", *LEAK_GATES},
     ),
     "labels": (
@@ -140,7 +142,7 @@ def whole(archive, source, tmp_path_factory) -> tuple[Path, RunReport]:
     home = tmp_path_factory.mktemp("whole")
     with clean_environment():
         settings = Settings.from_environment({}, home=home, source=f"archive:{archive}")
-        return home, backfill(settings, *source.catalog((SERIES,)).event_dates[:3])
+        return home, backfill(settings, *source.catalog((SERIES,)).event_dates[-3:])
 
 
 @pytest.fixture(scope="module")
@@ -364,6 +366,39 @@ def test_a_leak_stops_the_run_and_every_later_launch(bench, monkeypatch):
 
     assert bench.run("feature_panel", day=middle).success
     assert bench.run("walk_forward_folds", "promotion_verdict", day=last).success
+
+
+def test_a_builder_that_asks_when_things_happened_is_found_out_in_the_run(bench, monkeypatch):
+    """Every time in its rows is in order, so nothing but the probes can tell."""
+    honest = features.build_panel
+
+    def build_panel(**inputs: Any) -> pa.Table:
+        quotes = inputs["quotes"]
+        at = quotes.schema.get_field_index("known_at")
+        return honest(**{**inputs, "quotes": quotes.set_column(at, quotes.schema.field(at), quotes["ts"])})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "build_panel", build_panel)
+        report = backfill(bench.settings, *bench.days)
+    assert report.exit_code == 3
+    failed = {(g.check_name, g.event_date) for stage in report.stages for g in stage.failed}
+    assert failed == {(FUTURE_BLIND, day) for day in bench.days}
+    assert "future_blind failed" in bench.refusal("walk_forward_folds", bench.days[-1])
+    evidence = bench.lake.read("gate_evidence", event_dates=bench.days).to_pylist()
+    panel_hashes = data_hashes(bench.lake, "feature_panel", bench.days)
+    asked = {
+        r["event_date"]: r for r in evidence if (r["asset"], r["check_name"]) == ("feature_panel", FUTURE_BLIND)
+        and r["data_hash"] == panel_hashes[r["event_date"]]
+    }  # fmt: skip
+    assert sorted(asked) == bench.days
+    for row in asked.values():
+        assert (row["passed"], row["code_version"], row["rules_version"]) == (False, sources_hash(), RULES_VERSION)
+        assert re.search(r"probes: truncated \d+, scrambled \d+, injected \d+, late [1-9]\d*, rebuilt", row["detail"])
+        assert re.search(rf"seed \d+; code {sources_hash()}$", row["detail"])
+        assert row["first_offender"].startswith("event_ticker=KXU3-")
+        assert re.search(r"horizon=\w+, .*: micro_\w+ was .+, became .+", row["first_offender"])
+        assert row["detail"].startswith(row["first_offender"])
+    assert bench.run("feature_panel", day=bench.days[0]).success
 
 
 def test_data_changed_after_its_check_is_stale(bench):

@@ -37,7 +37,7 @@ def compare_panel(lake: Lake) -> int:
     given = PlainReferences(*(rows_of(lake, n) for n in names), meetings=load_fomc_meetings(facts_folder()))
     distributions, quotes = rows_of(lake, "distributions"), rows_of(lake, "quotes")
     tables = (rows_of(lake, "macro_observations"), rows_of(lake, "asset_prices"))
-    panel = {(r["event_ticker"], r["horizon"]): r for r in rows_of(lake, "feature_panel")}
+    panel = {(r["event_ticker"], r["horizon"], r["mapping_version"]): r for r in rows_of(lake, "feature_panel")}
     by_event: dict[str, list[Row]] = {}
     for d in distributions:
         by_event.setdefault(d["event_ticker"], []).append(d)
@@ -55,7 +55,7 @@ def compare_panel(lake: Lake) -> int:
         row |= {name: micro[name.removeprefix("micro_")] for name in MICROSTRUCTURE}
         newest = max((q["known_at"] for q in flow.get(event, []) if q["known_at"] <= row["as_of"]), default=None)
         row["inputs_known_at"] = max(t for t in (row["inputs_known_at"], newest) if t is not None)
-        copied = max((d for d in by_event[event] if d["horizon"] == key[1]), key=lambda d: d["as_of"])
+        (copied,) = (d for d in by_event[event] if (d["horizon"], d["mapping_version"]) == key[1:])
         for name, got in panel[key].items():
             assert_same(got, row[name] if name in row else copied[name], (key, name))
             cells += 1

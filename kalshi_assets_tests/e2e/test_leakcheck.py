@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kalshi_assets.stages.leak_check import check_function, check_panel
-from kalshi_assets.store.lake import Lake
+from kalshi_assets.store.lake import Lake, Scope
+from kalshi_assets.store.snapshots import newest_snapshot, record_snapshot
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,20 @@ def test_a_column_that_is_the_outcome_is_found(filled, lake, tmp_path):
     done = filled[1]("leakcheck", "--panel", str(path), "--as-of-column", "decided")
     assert done.returncode == 3, done.stderr
     assert "equals first_print in" in done.stdout
+
+
+def test_a_panel_is_held_against_what_readers_see(lake, ka_filled, tmp_path):
+    path = tmp_path / "panel.csv"
+    pa.csv.write_csv(finished(lake, "first_print"), path)
+    mine = Lake(ka_filled.home / "lake")
+    then, labels = newest_snapshot(mine).snapshot_id, mine.read("labels", history=True)
+    days = Scope(sorted(set(labels["event_date"].to_pylist())))
+    mine.replace("labels", labels.slice(0, 0), scope=days, run_id="loss")
+    panel = ("leakcheck", "--panel", str(path), "--as-of-column", "decided")
+    assert ka_filled(*panel).returncode == 3
+    record_snapshot(mine, stage="loss", run_id="loss", code_version="1", config_hash="c")
+    assert ka_filled(*panel).returncode == 0
+    assert ka_filled(*panel, "--snapshot", then).returncode == 3
 
 
 def test_a_column_of_the_next_snapshot_is_found(lake, tmp_path):

@@ -107,7 +107,7 @@ def test_weighting_trades_by_recency_is_no_worse_than_weighting_them_alike(home,
     """Mean CRPS of the unemployment ladders at each horizon, with the documented weights and with equal ones."""
     lake = Lake(home.home / "lake")
     prints = {r["event_ticker"]: r["first_print"] for r in lake.read("labels").to_pylist()}
-    grid = snapshot_grid(lake.read("events", series=["KXU3"]), daily_grid=False)
+    grid = snapshot_grid(lake.read("events", series=["KXU3"], history=True), daily_grid=False)
     specs, trades = (lake.read(n, series=["KXU3"], history=True) for n in ("contract_specs", "trades"))
     means = []
     for fresh_days in (DistributionConfig().trade_fresh_days, 1e9):

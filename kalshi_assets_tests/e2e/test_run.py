@@ -14,7 +14,7 @@ def test_eight_stages_from_listing_to_verdict(filled):
     assert report["simulated"] is True
     assert report["exit_code"] == 0
     n_dates = len(report["event_dates"])
-    assert n_dates == 8  # unemployment and payrolls share their mornings
+    assert n_dates == 9  # unemployment and payrolls share their mornings, and one from which they moved
     assert all(stage["dates"] == n_dates for stage in report["stages"].values())
     assert len(report["checks"]) == n_dates * sum(len(checks) for checks in GATES.values())
     assert all(check["passed"] for check in report["checks"])

@@ -8,7 +8,7 @@ from kalshi_assets_tests.leaks.market import (
     honest_panel,
     panel_pipeline,
 )
-from kalshi_assets_tests.leaks.mutants import EIGHT, MIXED
+from kalshi_assets_tests.leaks.mutants import EIGHT, JOINS, MIXED
 
 PROBES = (*FUTURE, *ORDER)
 
@@ -19,7 +19,8 @@ def matrix(seed: int = 5) -> None:
     print("|---|---|" + "---|" * len(PROBES))
     stages = (("distributions", honest_distributions, distributions_pipeline), ("panel", honest_panel, panel_pipeline))
     for stage, honest, pipeline in stages:
-        for name, mutation in {"none": lambda build: build, **EIGHT, **MIXED}.items():
+        joins = {name: mutation for name, (mutation, seen_in) in JOINS.items() if stage in seen_in}
+        for name, mutation in {"none": lambda build: build, **EIGHT, **MIXED, **joins}.items():
             tallies = probe(pipeline(market, mutation(honest())), seed=seed).tallies
             cells = [f"{len(tallies[p].found)}/{tallies[p].probes}" for p in PROBES]
             print(f"| {stage} | {name} | " + " | ".join(cells) + " |")

@@ -1,4 +1,4 @@
-"""Eight ways of looking ahead, each as a build over the same inputs as the honest one.
+"""Ways of looking ahead, each as a build over the same inputs as the honest one: eight that are known, one a join.
 
 Each changes what the honest build is given, or adds a column to what it makes; the names are those
 under which the leaks are known. Catching them is the tests' business.
@@ -18,6 +18,7 @@ from kalshi_assets.core.leak_sample import Build, Outputs
 
 Mutation = Callable[[Build], Build]
 SECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 
 def _with(table: pa.Table, **columns: object) -> pa.Table:
@@ -182,6 +183,51 @@ def _event_before(inputs: Inputs, rows: pa.Table) -> np.ndarray:
     return out
 
 
+def _on(table: str, change: Callable[[pa.Table], pa.Table]) -> Mutation:
+    """A mutation that hands the honest build another table."""
+
+    def mutation(build: Build) -> Build:
+        return lambda inputs, snapshots: build({**inputs, table: change(inputs[table])}, snapshots)
+
+    return mutation
+
+
+def _by_its_day(rows: pa.Table) -> pa.Table:
+    """Known as soon as the day that it is about has begun."""
+    day = times(rows["ts"]) // DAY * DAY
+    return _with(rows, known_at=day)
+
+
+def newest_from_the_start(*key: str) -> Callable[[pa.Table], pa.Table]:
+    """The last version of each fact, as if it had been known when the first one was."""
+
+    def change(rows: pa.Table) -> pa.Table:
+        order = rows.sort_by("known_at").to_pylist()
+        last, first = {}, {}
+        for row in order:
+            last[tuple(row[k] for k in key)] = row
+            first.setdefault(tuple(row[k] for k in key), row["known_at"])
+        return pa.Table.from_pylist([{**row, "known_at": first[k]} for k, row in last.items()], schema=rows.schema)
+
+    return change
+
+
+def _newest_period(events: pa.Table) -> pa.Table:
+    last = {r["event_ticker"]: r["period"] for r in events.sort_by("known_at").to_pylist()}
+    rows = [{**r, "period": last[r["event_ticker"]]} for r in events.to_pylist()]
+    return pa.Table.from_pylist(rows, schema=events.schema)
+
+
+def _ever_traded(build: Build) -> Build:
+    def leaking(inputs: Inputs, snapshots: pa.Table) -> Outputs:
+        outputs = dict(build(inputs, snapshots))
+        rows = outputs["trade_distributions"]
+        traded = pc.is_in(rows["event_ticker"], pc.unique(inputs["trades"]["event_ticker"]))
+        return {**outputs, "trade_distributions": rows.filter(traded)}
+
+    return leaking
+
+
 # What only order and isolation can show: neither reads the future.
 MIXED: dict[str, Mutation] = {
     "first row of the event": _added(_first_ticker),
@@ -197,3 +243,19 @@ EIGHT: dict[str, Mutation] = {
     "lifetime-volume universe filter": _on_quotes(_busy_contracts),
     "cross-contract ffill": _cross_contract_ffill,
 }
+# One for each thing that is joined, by the stages whose rows it is joined to.
+BOTH, FIRST, PANEL = ("distributions", "panel"), ("distributions",), ("panel",)
+JOINS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
+    "newest release for all snapshots": (_on("events", newest_from_the_start("event_ticker")), BOTH),
+    "newest period": (_on("events", _newest_period), PANEL),
+    "universe of events that ever traded": (_ever_traded, FIRST),
+    "trades by their own time": (_on("trades", _by_its_day), FIRST),
+    "newest spec": (_on("contract_specs", newest_from_the_start("ticker")), BOTH),
+    "revision in place of the first print": (
+        _on("macro_observations", newest_from_the_start("series_id", "units", "observation_date")), PANEL,
+    ),
+    "close before the close": (_on("asset_prices", _by_its_day), PANEL),
+    "option surface by its day": (_on("option_surfaces", _by_its_day), PANEL),
+    "futures curve by its day": (_on("fed_funds_futures", _by_its_day), PANEL),
+    "newest consensus": (_on("consensus", newest_from_the_start("series_ticker", "period")), PANEL),
+}  # fmt: skip

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kalshi_assets.core.columns import codes, micros_of, time_column, times, vocabulary
+from kalshi_assets.core.columns import codes, day_number, micros_of, time_column, times, vocabulary
+from kalshi_assets.core.decision_panel import decision_panel
 from kalshi_assets.core.distribution import build_distributions
 from kalshi_assets.core.features import feature_panel
-from kalshi_assets.core.folds import assign_roles
+from kalshi_assets.core.folds import assign_roles, decisions_at
 from kalshi_assets.core.gates import check_labels_learned_after_release, check_order_of_times
 from kalshi_assets.core.horizons import snapshot_grid
 from kalshi_assets.core.label_sets import first_print_labels, revised_labels
@@ -17,6 +18,7 @@ from kalshi_assets.core.labels import label_table
 from kalshi_assets.core.leak_probes import ORDER, probe
 from kalshi_assets.core.leak_verdicts import FUTURE_BLIND, ORDER_INDEPENDENT, leak_results
 from kalshi_assets.core.responses import INTRADAY, asset_responses
+from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.core.tables import DISTANCES, TABLES
 from kalshi_assets.errors import DomainError
 from kalshi_assets_tests.core.event_rows import RELEASE, empty, event_row, price_row, print_row, snapshot_row, table
@@ -60,12 +62,18 @@ def test_1_a_revision_learned_a_year_later_is_no_label_of_its_release():
 
 
 def test_2_two_versions_of_the_mapping_never_meet_in_a_panel():
-    rows = [snapshot_row("1d", mapping_version="v1"), snapshot_row("1h", mapping_version="v2")]
+    again = RELEASE + 10 * DAY
+    rows = [snapshot_row("7d", mean=1.0), snapshot_row("1d", mean=3.0)]
+    rows += [snapshot_row(h, release=again, mapping_version="v2", mean=9.0) for h in ("7d", "1d")]
     panel = feature_panel(
         table("distributions", rows), empty("quotes"), empty("macro_observations"), empty("asset_prices")
     )
-    assert panel["mapping_version"].to_pylist() == ["v2"]
-    assert panel["horizon"].to_pylist() == ["1h"]
+    deltas = {(r["mapping_version"], r["horizon"]): r["delta_mean"] for r in panel.to_pylist()}
+    assert deltas == {("v1", "7d"): None, ("v1", "1d"): 2.0, ("v2", "7d"): None, ("v2", "1d"): 0.0}
+    decided = decision_panel(panel, StrategyConfig())
+    for day in (RELEASE.date(), again.date()):
+        counts = decisions_at(decided.event, decided.event_day, decided.as_of, day_number(day))
+        assert counts.tolist() == [day == RELEASE.date(), day == again.date()]
 
 
 def test_3_contracts_of_another_event_show_in_isolation(market):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import UsageError
-from kalshi_assets.macro.option_quotes import by_day, is_long_surface
 from kalshi_assets.macro.reference_checks import Checked, check_reference
 from kalshi_assets.macro.reference_files import read_reference_file
 from kalshi_assets.macro.reference_formats import REFERENCE_FORMATS
@@ -34,7 +33,7 @@ def check(kind: str, text: str, tmp_path: Path, *, calendars: bool = True) -> Ch
 def test_a_good_file_is_taken_as_it_is(tmp_path: Path) -> None:
     got = check("consensus", CONSENSUS + GOOD + MORE, tmp_path)
     assert got.rows.schema.equals(TABLES["consensus"].schema)
-    assert (got.rejected, got.remarks) == ((), ())
+    assert (got.rejected, got.missing, got.remarks) == ((), (), ())
     known = datetime(2024, 7, 6, tzinfo=UTC)
     assert got.rows.to_pylist()[0] == {
         "series_ticker": "KXCPIYOY", "period": date(2024, 6, 1), "consensus": 3.1, "ts": known, "known_at": known,
@@ -130,12 +129,12 @@ def test_days_against_the_calendar(tmp_path: Path) -> None:
     text = "symbol,date,close\n" + "".join(f"SP500,2024-07-{d:02},1\n" for d in [*days, 4])
     got = check("asset_prices", text, tmp_path)
     assert [(line, said) for line, said, _ in got.rejected] == [(9, "its day is no session of XNYS")]
-    assert got.remarks == ("SP500 lacks 1 of 8 sessions of XNYS, the first 2024-07-10.",)
+    assert got.missing == ("SP500 lacks 1 of 8 sessions of XNYS, the first 2024-07-10.",)
     blind = check("asset_prices", text, tmp_path, calendars=False)
     assert (blind.rejected, blind.rows.num_rows) == ((), 8)
-    assert "were not looked for" in blind.remarks[0]
+    assert "was not looked for" in blind.remarks[0]
     other = check("asset_prices", text.replace("SP500", "BTC"), tmp_path)
-    assert (other.rejected, other.remarks) == ((), ()), "an asset without a calendar"
+    assert (other.rejected, other.missing, other.remarks) == ((), (), ()), "an asset without a calendar"
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
@@ -148,7 +147,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     form = REFERENCE_FORMATS["asset_bars"]
     moment = datetime(2024, 7, 11, 12, 31)  # noqa: DTZ001 (the point of the test)
     aware = given(ts=pa.array([moment], pa.timestamp("ns", "America/New_York")))
-    got = check_reference(form, aware, now=NOW, sessions_of=None, first_line=1)
+    got = check_reference(form, aware, now=NOW, sessions_of=None)
     assert got.rows.num_rows == 1
     for column, sentence in (
         (pa.array([moment], pa.timestamp("us")), "without a time zone"),
@@ -171,21 +170,44 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             read_reference_file(path)
 
 
-def test_a_surface_by_delta_becomes_one_by_day(tmp_path: Path) -> None:
-    lines = ["ticker,date,days,delta,cp_flag,impl_volatility,close"]
-    for day in ("2024-07-02", "2024-07-01"):
-        lines += [f"SPX,{day},{days},{delta},{flag},{iv},5500" for days, delta, flag, iv in (
-            (30, 50, "C", 0.12), (30, -50, "P", 0.14), (60, 50, "C", 0.15), (91, -50, "P", 0.17), (30, -25, "P", 0.2),
-            (30, 25, "C", 0.1), (30, 10, "C", 0.9), (365, 50, "C", 0.9),
-        )]  # fmt: skip
-    path = tmp_path / "surface.csv"
-    path.write_text("\n".join(lines))
-    raw = read_reference_file(path)
-    assert is_long_surface(raw)
-    got = check_reference(REFERENCE_FORMATS["option_surfaces"], by_day(raw), now=NOW, sessions_of=trading_sessions)
-    first, second = got.rows.to_pylist()
-    assert (first["date"], second["date"]) == (date(2024, 7, 1), date(2024, 7, 2))
-    wanted = {"iv_30": 0.13, "iv_60": 0.15, "iv_90": 0.17, "put_25d": 0.2, "call_25d": 0.1, "close": 5500.0}
-    for name, value in wanted.items():
-        assert first[name] == pytest.approx(value), name
-    assert second["known_at"] - second["ts"] == timedelta(hours=8)
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "1899-12-31", "2025-01-02"])
+@pytest.mark.parametrize(
+    ("kind", "head", "good", "row"),
+    [
+        ("option_surfaces", "symbol,date,iv_30", "SPX,2024-07-0{},0.1", "SPX,{},0.1"),
+        ("asset_prices", "symbol,date,close", "SP500,2024-07-0{},5", "SP500,{},5"),
+        ("fed_funds_futures", "contract_month,date,price", "2024-08-01,2024-07-0{},95", "2024-08-01,{},95"),
+        ("fomc_probabilities", "fomc_date,date,target_mid_pct,probability", "2024-07-31,2024-07-0{},5.1,1",
+         "2024-07-31,{},5.1,1"),
+    ],
+)  # fmt: skip
+def test_a_day_that_can_be_none_is_put_aside(
+    kind: str, head: str, good: str, row: str, day: str, tmp_path: Path
+) -> None:
+    text = "\n".join([head, *(good.format(d) for d in (1, 2, 3)), row.format(day)])
+    got = check(kind, text, tmp_path)
+    reason = "date lies in the future" if day > "2024" else "date lies before 1900"
+    assert [(line, said) for line, said, _ in got.rejected] == [(5, reason)]
+    assert (got.rows.num_rows, got.missing) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reason"),
+    [
+        ("consensus", f"{CONSENSUS}{MORE}KXU3,0001-01-01,4,2024-01-01T00:00Z\n", "period lies before 1900"),
+        ("consensus", f"{CONSENSUS}{MORE}KXU3,9999-01-01,4,2024-01-01T00:00Z\n", "period lies after 2199"),
+        ("consensus", f"{CONSENSUS}{MORE}KXU3,2024-06-01,4,0001-01-01T00:00Z\n", "its time lies before 1900"),
+        ("consensus", f"{CONSENSUS}{MORE}KXU3,2024-06-01,4,0001-01-01T00:00:00.0000001+14:00\n",
+         "known_at cannot be read"),
+        ("asset_bars", "symbol,ts,close\nES,2024-07-11T12:31Z,1\nES,2024-07-11T12:32Z,1\nES,0001-01-01T00:00Z,1\n",
+         "its time lies before 1900"),
+        ("asset_bars", "symbol,ts,close,period_s\nES,2024-07-11T12:31Z,1,60\nES,2024-07-11T12:32Z,1,60\n"
+                       "ES,2024-07-11T12:33Z,1,99999999999999999999\n", "period_s cannot be read"),
+        ("asset_bars", "symbol,ts,close,period_s\nES,2024-07-11T12:31Z,1,60\nES,2024-07-11T12:32Z,1,60\n"
+                       "ES,2024-07-11T12:33Z,1,9223372036854775807\n", "period_s lies outside 1 to 2.6784e+06"),
+    ],
+)  # fmt: skip
+def test_a_cell_beyond_what_a_clock_or_a_computer_counts_is_put_aside(
+    kind: str, text: str, reason: str, tmp_path: Path
+) -> None:
+    assert [said for _, said, _ in check(kind, text, tmp_path).rejected] == [reason]

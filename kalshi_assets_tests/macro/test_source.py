@@ -10,6 +10,7 @@ import pytest
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.http import RetryPolicy, Transport
 from kalshi_assets.macro import FactsSource, Fred, FredSource, MacroSource
+from kalshi_assets.settings import facts_folder
 from kalshi_assets_tests.http.scripted_server import ScriptedServer
 from kalshi_assets_tests.macro.fake_fred import FakeFred
 from kalshi_assets_tests.macro.test_facts import folder
@@ -54,7 +55,7 @@ def test_fred_vintages_in_the_series_own_unit_with_their_times() -> None:
 
 def test_fred_calendar_with_scheduled_days() -> None:
     with fred_source(FakeFred(FAKE_ROWS, RELEASES)) as source:
-        table = source.calendar(["KXU3", "KXFED"])
+        table = source.calendar(["KXU3", "KXFED", "KXHIGHNY"])
     assert [(r["period"].isoformat(), r["release_time"]) for r in table.to_pylist()] == [
         ("2026-01-01", utc("2026-02-06T13:30")),
         ("2026-02-01", utc("2026-03-06T13:30")),
@@ -127,9 +128,24 @@ def test_packaged_facts_without_a_key(tmp_path: Path) -> None:
     assert empty.schema.equals(TABLES["asset_prices"].schema)
 
 
-@pytest.mark.parametrize("series", [[], ["KXFED"], ["NOPE"]])
+@pytest.mark.parametrize("series", [[], ["KXHIGHNY"], ["NOPE"]])
 def test_series_without_a_statistic_have_typed_empty_tables(series: list[str], tmp_path: Path) -> None:
     source = FactsSource(folder(tmp_path, prints=PRINTS))
     assert source.calendar(series).schema.equals(TABLES["release_calendar"].schema)
     assert source.observations(series).schema.equals(TABLES["macro_observations"].schema)
     assert source.calendar(series).num_rows == source.observations(series).num_rows == 0
+
+
+def test_decisions_come_from_the_packaged_meetings_with_and_without_a_key() -> None:
+    with fred_source(FakeFred(), facts_folder()) as source:
+        with_key = source.calendar(["KXFED"])
+    without = FactsSource(facts_folder()).calendar(["KXFED", "KXHIGHNY"])
+    assert with_key.equals(without)
+    assert with_key.schema.equals(TABLES["release_calendar"].schema)
+    assert set(with_key["series_ticker"].to_pylist()) == {"KXFED"}
+    found = {r["period"]: r for r in with_key.to_pylist()}
+    summer, winter = found[D("2025-09-01")], found[D("2025-12-01")]
+    assert (summer["release_time"], winter["release_time"]) == (utc("2025-09-17T18:00"), utc("2025-12-10T19:00"))
+    assert (summer["event_date"], summer["known_at"]) == (D("2025-09-17"), utc("2024-12-02T05:00"))
+    assert (summer["source"], summer["flag"]) == ("packaged_facts", "announcement_assumed")
+    assert len(found) == with_key.num_rows, "one decision a month"

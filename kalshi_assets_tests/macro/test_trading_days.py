@@ -65,6 +65,13 @@ def test_missing_sessions(stocks: Sessions) -> None:
 
 
 def test_no_such_calendar_and_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for first, last in (
+        (date.min, date(2024, 1, 1)),
+        (date(2024, 1, 1), date.max),
+        (date(2024, 1, 2), date(2023, 1, 1)),
+    ):
+        with pytest.raises(UsageError, match="ask for days in order, between 1900 and 2199"):
+            trading_sessions(STOCKS, first, last)
     with pytest.raises(UsageError, match="no trading calendar 'MOON'"):
         trading_sessions("MOON", date(2024, 1, 1), date(2024, 1, 2))
     monkeypatch.setattr(trading_days, "_LIBRARY", "a_library_that_nobody_wrote")

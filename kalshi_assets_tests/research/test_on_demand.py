@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from kalshi_assets.research.store import open_store
 from kalshi_assets.stages.catalog import market_catalog
 from kalshi_assets.stages.contracts import contracts
 from kalshi_assets.store.lake import Lake, Scope
+from kalshi_assets.store.snapshots import record_snapshot
+from kalshi_assets_tests.core.event_rows import table
+from kalshi_assets_tests.core.forecast_rows import law
 from kalshi_assets_tests.stages.test_catalog_stage import MOVED, MOVED_TO, NEW, OLD, TOLD, WHOLE, context
 from kalshi_assets_tests.stages.test_listing import DECEMBER, EVENT, LISTED, RELEASE, SERIES
 
@@ -35,6 +39,26 @@ def test_a_move_changes_nothing_before_it_was_told(home: Path) -> None:
     for moment, release in ((LISTED, RELEASE), (JUST_BEFORE, RELEASE), (TOLD, MOVED_TO)):
         answer = distribution_at(lake, EVENT, moment)
         assert (answer["release_time"], len(answer["rungs"])) == (release.isoformat(), 1)
+
+
+def test_a_traded_series_is_answered_from_trades(home: Path) -> None:
+    lake = Lake(home / "lake")
+    assert distribution_at(lake, EVENT, TOLD)["basis"] == "quotes"
+    stored = law(0, [3.0], [1.0]) | {
+        "event_ticker": EVENT, "series_ticker": SERIES, "event_date": NEW, "as_of": TOLD, "ts": TOLD, "known_at": TOLD,
+        "basis": "trades",
+    }  # fmt: skip
+    ticker = lake.read("contracts")["ticker"][0].as_py()
+    traded = {
+        "event_ticker": EVENT, "series_ticker": SERIES, "event_date": NEW, "ticker": ticker, "trade_id": "t",
+        "sequence": 0, "ts": TOLD, "known_at": TOLD, "yes_price_usd": Decimal("0.4"), "count_contracts": Decimal(1),
+    }  # fmt: skip
+    for name, row in (("distributions", stored), ("trades", traded)):
+        lake.upsert(name, table(name, [row]), run_id="traded")
+    record_snapshot(lake, stage="test", run_id="traded", code_version="0", config_hash="0")
+    answer = distribution_at(lake, EVENT, TOLD)
+    assert answer["basis"] == "trades"
+    assert answer["rungs"][0]["age_s"] == 0.0
 
 
 def test_an_event_that_was_not_listed_yet_is_no_event(home: Path) -> None:

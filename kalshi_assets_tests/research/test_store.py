@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -13,6 +13,7 @@ from kalshi_assets.errors import UsageError
 from kalshi_assets.research.store import ReadStore, open_store
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.snapshots import record_snapshot
+from kalshi_assets.store.sql import query
 from kalshi_assets_tests.store.rows import at, day, label, quote, table
 
 CUT = at(2)
@@ -82,10 +83,31 @@ def test_the_time_cannot_be_moved_and_must_be_one(home: Path) -> None:
     store = open_store(CUT, home=home)
     with pytest.raises(AttributeError):
         store.as_of = None  # type: ignore[misc]
-    with pytest.raises(UsageError, match="time zone"):
-        open_store(datetime(2024, 1, 1), home=home)  # noqa: DTZ001
     with pytest.raises(UsageError, match="no table"):
         store.table("nothing")
+
+
+def test_without_a_time_it_is_now(home: Path) -> None:
+    lake, now = Lake(home / "lake"), datetime.now(UTC)
+    ahead = table("labels", [{**label(day(1), 0, 9.0), "known_at": now + timedelta(days=1)}])
+    lake.upsert("labels", ahead, run_id="r")
+    record_snapshot(lake, stage="s", run_id="r", code_version="1", config_hash="c")
+    store = open_store(home=home)
+    assert now <= store.as_of <= datetime.now(UTC)
+    assert store.table("labels").num_rows == store.sql("from labels").num_rows == 1
+    # The lake itself has no clock.
+    assert lake.read("labels").num_rows == query(lake, "from labels").num_rows == 2
+
+
+def test_relations_rest_on_one_another_and_become_frames(home: Path) -> None:
+    store = open_store(CUT, home=home)
+    quotes = store.relation("from quotes")
+    known = store.relation("from labels").join(quotes.aggregate("event_ticker, count(*) n"), "event_ticker")
+    assert known.project("first_print, n").fetchall() == [(0.2, 3)]
+    assert quotes.order("known_at").limit(1).pl()["known_at"].to_list() == [at(0)]
+    with pytest.raises(duckdb.Error):
+        quotes.write_csv(str(home / "out.csv"))
+    assert not (home / "out.csv").exists()
 
 
 def test_the_door_stays_at_one_snapshot(home: Path) -> None:

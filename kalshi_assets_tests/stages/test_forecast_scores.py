@@ -16,7 +16,7 @@ from kalshi_assets.stages.forecast_scores import (
     short_scores,
 )
 from kalshi_assets.store.lake import Lake, Scope
-from kalshi_assets.store.snapshots import newest_snapshot, published
+from kalshi_assets.store.snapshots import newest_snapshot, published, record_snapshot
 from kalshi_assets_tests.core.event_rows import table
 from kalshi_assets_tests.core.forecast_rows import HOUR, contract, label, law, printed, release, rung
 from kalshi_assets_tests.stages.test_whole_stages import context
@@ -65,6 +65,16 @@ def test_both_tables_hold_what_was_scored_and_readers_see_them(lake):
     # What a table says can be had from the rows behind it.
     rows = seen.read("forecast_errors").filter(pc.equal(seen.read("forecast_errors")["horizon"], "1d")).to_pylist()
     assert day["mae_median"] == pytest.approx(sum(abs(r["median"] - r["outcome"]) for r in rows) / N)
+
+
+def test_a_traded_series_has_its_contracts_scored_too(lake):
+    laws = lake.read("distributions")
+    traded = laws.set_column(laws.column_names.index("basis"), "basis", pa.array(["trades"] * laws.num_rows))
+    for name in ("distributions", "trade_distributions"):
+        lake.upsert(name, traded, run_id="traded")
+    day = next(r for r in scores_of(lake).scores.to_pylist() if r["horizon"] == "1d")
+    assert (day["basis"], day["n"], day["n_rungs"]) == ("trades", N, N)
+    assert day["brier"] is not None
 
 
 def test_the_same_data_score_the_same_and_write_nothing(lake):
@@ -131,5 +141,10 @@ def test_what_a_person_is_shown(lake):
     (last,) = last_horizons(rows)
     assert last["horizon"] == "5min"
     assert published_scores(lake, series=("KXCPIYOY",)) == rows
+    record = {"stage": "s", "run_id": "r", "code_version": "1", "config_hash": "c"}
+    then = record_snapshot(lake, **record)
+    lake.upsert("labels", table("labels", [label(0, 9.9, learned_at=release(N))]), run_id="later")
+    record_snapshot(lake, **record)
+    assert published_scores(lake) != published_scores(lake, snapshot=then) == rows
     with pytest.raises(UsageError, match="holds no series KXNONE; it has KXCPIYOY"):
         published_scores(lake, series=("KXNONE",))

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+from kalshi_assets.core.conditions import POLICY_LOOKBACK
+from kalshi_assets.core.features import JoinAges
 from kalshi_assets.core.release_times import release_mappings
+from kalshi_assets.core.series import INFLATION_SERIES, POLICY_RATE, VOLATILITY_SYMBOL
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.exchange.models import EventRecord, MarketRecord, SeriesRecord
@@ -70,7 +73,7 @@ class Macro:
     provenance = "the test"
 
     def __init__(self, *entries):
-        self.entries, self.asked = entries, None
+        self.entries, self.asked, self.observed = entries, None, None
 
     def calendar(self, series):
         rows = [
@@ -83,6 +86,7 @@ class Macro:
         return pa.Table.from_pylist(rows, schema=TABLES["release_calendar"].schema)
 
     def observations(self, series):
+        self.observed = list(series)
         return TABLES["macro_observations"].schema.empty_table()
 
     def daily(self, symbols, start, end):
@@ -277,4 +281,15 @@ def test_events_without_any_contract_are_refused():
 def test_closes_are_wanted_around_the_events():
     macro = Macro(DECEMBER)
     fetch_catalog(Listing([event()], [market()]), macro, (SERIES,), simulated=False)
-    assert macro.asked == (DAILY_REFERENCES, date(2026, 8, 19), date(2027, 1, 20))
+    assert macro.asked == (DAILY_REFERENCES, date(2026, 7, 12), date(2027, 1, 20))
+
+
+def test_what_the_regimes_rest_on_is_wanted_whatever_the_series():
+    other = [event("KXU3-26DEC", series_ticker="KXU3")], [market("KXU3-26DEC-T4", event_ticker="KXU3-26DEC")]
+    macro = Macro(DECEMBER)
+    fetch_catalog(Listing(*other), macro, ("KXU3",), simulated=False)
+    assert macro.observed == [INFLATION_SERIES, "KXU3"]
+    assert {VOLATILITY_SYMBOL, POLICY_RATE} <= set(macro.asked[0])
+    # A rate is compared with the one of 90 days before, which may be a week old.
+    oldest = LISTED - POLICY_LOOKBACK - JoinAges().price
+    assert macro.asked[1] <= oldest.date()

@@ -38,6 +38,7 @@ class Exchange:
         self.candles_asked, self.trades_asked, self.seams_asked = [], [], []
         self.broken = False
         self.looked_up, self.deleted = [], set()
+        self.bid, self.ask, self.price, self.ends = {}, None, "0.42", [CLOSED.replace(minute=0)]
         self.on_seam = Seam(compared=9, different=0, only_live=0, only_historical=0, first=None)
 
     def cutoff(self):
@@ -45,13 +46,13 @@ class Exchange:
 
     def candlesticks(self, markets, *, period_minutes, start, end, cutoff):
         self.candles_asked.append((period_minutes, start, end, cutoff))
-        last = CLOSED.replace(minute=0)
         rows = [
             {
                 "ticker": m.ticker, "period_s": period_minutes * 60, "ts": last,
-                "yes_bid_close_usd": Decimal("0.41"), "yes_ask_close_usd": None,
+                "yes_bid_close_usd": Decimal(self.bid.get(m.ticker, "0.41")), "yes_ask_close_usd": self.ask,
             }
             for m in markets if m.ticker not in self.silent
+            for last in self.ends
         ]  # fmt: skip
         return pa.Table.from_pylist(rows, schema=CANDLES)
 
@@ -62,7 +63,7 @@ class Exchange:
         at = CLOSED - timedelta(seconds=90)
         row = {
             "trade_id": f"t-{market.ticker}", "ticker": market.ticker, "sequence": 1, "ts": at,
-            "yes_price_usd": Decimal("0.42"), "count_contracts": Decimal("3.00"),
+            "yes_price_usd": Decimal(self.price), "count_contracts": Decimal("3.00"),
         }  # fmt: skip
         return pa.Table.from_pylist([] if market.ticker in self.silent else [row], schema=TRADES)
 
@@ -87,7 +88,7 @@ def lake(tmp_path):
     return made
 
 
-def pull(lake, exchange, *, series=(SERIES,), journal=None, findings=tuple, **windows):
+def pull(lake, exchange, *, dates=(DAY,), series=(SERIES,), journal=None, findings=tuple, now=None, **windows):
     context = StageContext(
         lake=lake,
         run_id="r1",
@@ -96,8 +97,9 @@ def pull(lake, exchange, *, series=(SERIES,), journal=None, findings=tuple, **wi
         simulated=lambda: False,
         journal=journal,
         findings=findings,
+        **({"now": lambda: now} if now else {}),
     )
-    return quotes(context, Scope([DAY], series), **windows)
+    return quotes(context, Scope(list(dates), series), **windows)
 
 
 def test_without_evidence_the_exchange_is_not_even_asked(tmp_path):

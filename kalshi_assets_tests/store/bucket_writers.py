@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from kalshi_assets.settings import Settings
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.opening import open_lake
+from kalshi_assets.store.transactions import transaction
 from kalshi_assets_tests.store.rows import day, macro, quote, table
 
 
@@ -24,6 +27,17 @@ def upsert_days(variables: dict[str, str], days: list[int], gate: object) -> Non
     gate.wait()  # type: ignore[attr-defined]
     for d in days:
         lake.upsert("macro_observations", table("macro_observations", [macro(day(d), 0, float(d))]), run_id="r")
+
+
+def half_a_stage(variables: dict[str, str], ready: object) -> None:
+    """Write one table of a stage, and never get to the next."""
+    lake = _opened(variables)
+    with transaction(lake, "killed"):
+        rows = table("quotes", [quote(day(0), m) for m in range(9)])
+        lake.replace("quotes", rows, scope=Scope([day(0)]), run_id="killed")
+        ready.set()  # type: ignore[attr-defined]
+        while True:
+            time.sleep(60)
 
 
 def _opened(variables: dict[str, str]) -> Lake:

@@ -152,7 +152,8 @@ class History:
             "event_ticker": EVENTS[fact.event],
             "series_ticker": SERIES[fact.event // 2],
             "event_date": filed if spec.name in OF_AN_EVENT else day(fact.slot),
-            "ts": at(fact.slot),
+            # Before anything is known: of what is past nobody knows sooner.
+            "ts": at(fact.slot - 3),
             "known_at": known_at,
             "_commit": fact.commit,
         }
@@ -167,13 +168,13 @@ class History:
 def _cell(field: pa.Field, text: str, number: int) -> Any:
     kinds = {
         pa.string(): text,
-        pa.float64(): float(number),
+        pa.float64(): 1.0 / (1 + number),
         pa.int64(): number,
         pa.bool_(): number % 2 == 0,
         pa.date32(): day(number % 5),
     }
     if pa.types.is_decimal(field.type):
-        return Decimal(number % 10)
+        return Decimal(number % 10) / 10
     return kinds[field.type] if field.type in kinds else at(number)
 
 

@@ -34,7 +34,7 @@ SHARED = tuple(day(n) for n in range(90, 93))
 LEDGER = tuple(day(n) for n in range(8))
 PAIRED = tuple(day(n) for n in range(3))
 # The bids of one write to ``quotes`` add up to this, over its dates.
-TOTAL = Decimal(3)
+TOTAL = Decimal(1)
 
 
 def own_dates(writer: int) -> tuple[date, ...]:
@@ -43,8 +43,8 @@ def own_dates(writer: int) -> tuple[date, ...]:
 
 def bids(rng: random.Random, n: int) -> list[Decimal]:
     """Random bids with the total that readers expect."""
-    cuts = sorted(rng.sample(range(1, 3_000_000), n - 1))
-    parts = [b - a for a, b in zip([0, *cuts], [*cuts, 3_000_000], strict=True)]
+    cuts = sorted(rng.sample(range(1, 1_000_000), n - 1))
+    parts = [b - a for a, b in zip([0, *cuts], [*cuts, 1_000_000], strict=True)]
     return [Decimal(p) / 1_000_000 for p in parts]
 
 

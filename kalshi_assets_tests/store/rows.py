@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kalshi_assets.core.tables import TABLES
+from kalshi_assets.core.tables import TABLES, TableSpec
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -24,6 +24,29 @@ def day(n: int) -> date:
 
 def table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(r) for r in rows], schema=TABLES[name].schema)
+
+
+def lawful_row(spec: TableSpec) -> dict[str, Any]:
+    """A row with every column filled that keeps all checks of its table."""
+    row = {f.name: _lawful(f.type) for f in spec.schema}
+    # The one end of a range that may not be its beginning.
+    return row | ({"effective_to": at(1)} if "effective_to" in row else {})
+
+
+def _lawful(kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        return [_lawful(kind.value_type)]
+    if pa.types.is_timestamp(kind):
+        return at(0)
+    if pa.types.is_date(kind):
+        return day(0)
+    if pa.types.is_boolean(kind):
+        return True
+    if pa.types.is_decimal(kind):
+        return Decimal("0.25")
+    if pa.types.is_floating(kind):
+        return 0.25
+    return "x" if pa.types.is_string(kind) else 1
 
 
 def event_fields(event_date: date, series: str = "KXCPIYOY") -> dict[str, Any]:

@@ -73,6 +73,13 @@ WRITES = [
     "truncate quotes",
     "merge into quotes using quotes q on true when matched then delete",
     "drop view quotes",
+    "create table t as pivot quotes on source using count(*)",
+    "insert into quotes pivot quotes on source using count(*)",
+    "copy (pivot quotes on source using count(*)) to '{target}'",
+    "explain analyze copy (pivot quotes on source using count(*)) to '{target}'",
+    "with x as (copy (pivot quotes on source using count(*)) to '{target}') select 1",
+    "with x as (pivot quotes on source using count(*)) delete from quotes",
+    "with x as (pivot quotes on source using count(*)) insert into quotes select * from x",
 ]
 SWITCHES = [
     "install httpfs",
@@ -108,6 +115,8 @@ SWITCHES = [
     "select * from enable_logging('x')",
     "select * from checkpoint()",
     "select * from force_checkpoint()",
+    "select * from json_execute_serialized_sql(json_serialize_sql('select write_log(1)'))",
+    "select * from json_execute_serialized_sql(json_serialize_sql('from checkpoint()'))",
 ]
 MACHINE = [
     "select getenv('HOME')",
@@ -128,6 +137,16 @@ MACHINE = [
     "select * from arrow_scan(1::bigint, 2::bigint, 3::bigint)",
     "select * from pandas_scan(1)",
     "select * from seq_scan('quotes')",
+    "select * from json_execute_serialized_sql(json_serialize_sql('select * from duckdb_settings()'))",
+    "select * from main.\"json_execute_serialized_sql\" (json_serialize_sql('from pg_catalog.pg_settings'))",
+    "select json_serialize_plan('select current_setting(''secret_directory'')', optimize := true)",
+    "select * from pg_catalog.pg_settings",
+    "from pg_settings",
+    "show secret_directory",
+    "show 'secret_directory'",
+    "explain analyze show secret_directory",
+    "with s as (show secret_directory) from s",
+    'select * from (SHOW "secret_directory")',
     "select * from lake",
     "select * from secret_table",
 ]

@@ -23,7 +23,7 @@ label_rows = st.builds(
     st.sampled_from(EVENTS),
     st.integers(0, 2),
     st.integers(0, 8),
-    st.sampled_from([None, 1.0, 2.0, float("nan")]),
+    st.sampled_from([None, 1.0, 2.0, -0.0]),
 )
 batches = st.lists(
     st.lists(label_rows, max_size=6, unique_by=lambda r: (r["event_ticker"], r["known_at"])), min_size=1, max_size=4
@@ -55,7 +55,7 @@ def test_upserts_read_as_the_oracle_says(writes: list[list[Row]], minute: int | 
         expected = newest(list(stored.values()), minute)
         chosen = [day(d) for d in sorted(dates)]
         inside = [r for r in expected if r["event_date"] in chosen]
-        # repr: NaN is equal to itself there.
+        # repr: a zero keeps its sign.
         assert repr(lake.read("labels", as_of=as_of).to_pylist()) == repr(table("labels", expected).to_pylist())
         assert repr(lake.read("labels", as_of=as_of, event_dates=chosen).to_pylist()) == repr(
             table("labels", inside).to_pylist()

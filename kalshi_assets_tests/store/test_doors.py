@@ -12,12 +12,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_assets.cli import cli
 from kalshi_assets.core.tables import TABLES, TIME
+from kalshi_assets.errors import UsageError
+from kalshi_assets.research.on_demand import distribution_at
 from kalshi_assets.research.store import open_store
 from kalshi_assets.store.asof_lookup import lookup
 from kalshi_assets.store.lake import Lake
@@ -157,22 +160,59 @@ def mapping(lake: Lake, home: Path, history: History, as_of: datetime) -> None:
     told = {EVENTS[e] for e in range(3) if history.moves[e][0].known <= (as_of - at(0)).total_seconds() / 60}
     mapped = set(rows["event_ticker"].to_pylist()) & recorded
     assert mapped <= told & recorded
-    for view in (query(lake, f"from {MAP}", as_of=as_of), open_store(as_of, home=home).sql(f"from {MAP}_history")):
-        assert all(k <= as_of for k in view["known_at"].to_pylist())
+    # SQL and notebooks join the same rows, and see every version that was known behind them.
+    store, in_force = open_store(as_of, home=home), f"select {columns(MAP)} from {MAP}"
+    with store.connection() as connection:
+        own = connection.sql(in_force).to_arrow_table()
+    for view in (query(lake, in_force, as_of=as_of), own, store.table(MAP)):
+        assert same(view.to_pylist(), rows.to_pylist())
+    every = query(lake, f"select {columns(MAP)} from {MAP}_history", as_of=as_of).to_pylist()
+    assert same(every, lake.read(MAP, as_of=as_of, history=True).to_pylist())
+    assert all(r["known_at"] <= as_of for r in every)
 
 
-DOORS = (python, sql, notebook, command, searching, mapping)
+def on_demand(lake: Lake, home: Path, history: History, as_of: datetime) -> None:
+    """What `kalshi-assets distribution` answers: which release it aims at, of which contracts, from how late a fact."""
+    if "events" not in history.names:
+        return
+    events = {r["event_ticker"]: r for r in known(history, "events", as_of, every=False)}
+    specs = known(history, "contract_specs", as_of, every=False)
+    for event in {r["event_ticker"] for r in history.rows("events")}:
+        if event not in events:
+            with pytest.raises(UsageError, match=f"The event {event} was not known at"):
+                distribution_at(lake, event, as_of)
+            continue
+        answer = distribution_at(lake, event, as_of)
+        assert answer["release_time"] == events[event]["release_time"].isoformat()
+        assert {r["ticker"] for r in answer["rungs"]} == {r["ticker"] for r in specs if r["event_ticker"] == event}
+        used = answer["inputs_known_at"]
+        assert used is None or datetime.fromisoformat(used) <= as_of
 
 
-@settings(max_examples=5, deadline=None)
-@given(history=histories, when=st.integers(0, 999))
-def test_no_door_shows_what_was_not_known(history: History, when: int) -> None:
+DOORS = (python, sql, notebook, command, searching, mapping, on_demand)
+
+
+def check_doors(history: History, when: int) -> None:
+    """Ask every door of a lake with this history at the ``when``-th of its moments."""
     with tempfile.TemporaryDirectory() as home:
         lake = Lake(Path(home) / "lake")
         history.write(lake)
         moments = history.moments()
         for door in DOORS:
             door(lake, Path(home), history, moments[when % len(moments)])
+
+
+@settings(max_examples=5, deadline=None)
+@given(history=histories, when=st.integers(0, 999))
+def test_no_door_shows_what_was_not_known(history: History, when: int) -> None:
+    check_doors(history, when)
+
+
+@pytest.mark.soak
+@settings(max_examples=300, deadline=None)
+@given(history=histories, when=st.integers(0, 999))
+def test_no_door_shows_what_was_not_known_in_hundreds_of_histories(history: History, when: int) -> None:
+    check_doors(history, when)
 
 
 EVERYTHING = History(
@@ -197,6 +237,6 @@ def test_every_table_of_one_history_at_a_turning_point(tmp_path: Path) -> None:
     # At this very microsecond a third of the facts became known, and an event moved once more; v10 stands beside v2.
     for door in DOORS:
         door(lake, tmp_path, EVERYTHING, at(9) + ODD)
-    for door in (python, command, searching):
+    for door in (python, command, searching, on_demand):
         door(lake, tmp_path, EVERYTHING, at(9) + ODD - MICROSECOND)
     assert EVERYTHING.date_at(EVENTS[2], at(9)) == day(3)

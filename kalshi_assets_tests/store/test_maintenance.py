@@ -11,14 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote as escaped
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.errors import StoreError
 from kalshi_assets.store import clean_up, compaction, maintenance
+from kalshi_assets.store.commits import missing_properties
 from kalshi_assets.store.conform import stored_schema
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.maintenance import kept_snapshots, maintain, snapshots_of_verdicts
@@ -276,17 +278,50 @@ def test_no_checkpoint_ever_cuts_the_log_that_old_versions_need(old: tuple[Lake,
     assert lake.at(load_snapshot(lake, ids[2]).versions).read("quotes").num_rows == 6
 
 
-def test_a_table_from_before_keeps_its_log_from_now_on(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
-    DeltaTable.create(
-        str(tmp_path / "quotes"), stored_schema(TABLES["quotes"]), partition_by=list(TABLES["quotes"].partition_by)
-    )
-    put(lake, 2, 0)
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_table_from_before_keeps_its_log_and_if_it_can_its_checks(sound: bool, tmp_path: Path) -> None:
+    lake, spec, address = Lake(tmp_path), TABLES["quotes"], str(tmp_path / "quotes")
+    DeltaTable.create(address, stored_schema(spec), partition_by=list(spec.partition_by))
+    put(lake, 2, 0, 1)
+    if not sound:
+        bookkeeping = lake.read("quotes", bookkeeping=True).select(["run_id", "recorded_at"]).slice(0, 1)
+        (bad,) = table("quotes", [quote(day(5), 9, bid="7.5")]).to_pylist()
+        bad |= bookkeeping.to_pylist()[0]
+        write_deltalake(address, pa.Table.from_pylist([bad], schema=stored_schema(spec)), mode="append")
+    before, rows = hashes(lake), lake.read("quotes")
     maintain(lake)
-    assert DeltaTable(str(tmp_path / "quotes")).metadata().configuration["delta.enableExpiredLogCleanup"] == "false"
+    held = DeltaTable(address).metadata().configuration
+    assert held["delta.enableExpiredLogCleanup"] == "false"
+    # A constraint that stored rows break would be a lie.
+    assert ("delta.constraints.yes_bid_close_usd_in_range" in held) == sound
+    assert DeltaTable(address).protocol().min_reader_version == 1
     version = lake.version("quotes")
     maintain(lake)
     assert lake.version("quotes") == version
+    assert (hashes(lake), lake.read("quotes")) == (before, rows)
+    if sound:
+        with pytest.raises(DeltaError, match="Invalid data found"):
+            DeltaTable(address).update({"yes_bid_close_usd": "cast(7.5 as decimal(7, 6))"})
+        put(lake, 3, 0)
+
+
+def test_upkeep_that_broke_off_binds_others_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, spec, address = Lake(tmp_path), TABLES["quotes"], str(tmp_path / "quotes")
+    DeltaTable.create(address, stored_schema(spec), partition_by=list(spec.partition_by))
+    put(lake, 2, 0)
+    snap(lake)
+
+    def interrupted(*_: object) -> None:
+        assert missing_properties(spec, DeltaTable(address)) == {}
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(maintenance, "compact", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            maintain(lake)
+    assert not any("constraints" in name for name in DeltaTable(address).metadata().configuration)
+    maintain(lake)
+    assert missing_properties(spec, DeltaTable(address)) == {}
     assert lake.read("quotes").num_rows == 2
 
 
@@ -372,5 +407,5 @@ def test_a_race_for_the_logs_property_is_no_failure(
     def lost(*_: object) -> None:
         raise CommitFailedError("lost")
 
-    monkeypatch.setattr(maintenance, "keep_log", lost)
+    monkeypatch.setattr(maintenance, "_bind_others", lost)
     assert maintain(old[0], **KEEP_TWO).bytes_freed > 0

@@ -4,15 +4,17 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from kalshi_assets.core.tables import TABLES
-from kalshi_assets.errors import StoreError, UsageError
+from kalshi_assets.errors import UsageError
 from kalshi_assets.store import sql as sql_module
 from kalshi_assets.store.conform import stored_schema
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.snapshots import record_snapshot
 from kalshi_assets.store.sql import open_connection, query
+from kalshi_assets.store.statements import require_reading
 from kalshi_assets_tests.store.rows import at, day, label, quote, table
 from kalshi_assets_tests.store.sql_attacks import ATTACKS
 
@@ -68,8 +70,6 @@ def test_views_are_cut_and_hold_one_row_a_key(lake: Lake) -> None:
     assert prints("select first_print from labels_history order by 1") == [0.1, 0.5, 1.1, 1.5, 2.1, 2.5]
     assert prints("select first_print from labels_history order by 1", 1) == [0.1, 1.1, 2.1]
     assert prints("select count(*) from quotes", 2) == [6]
-    with pytest.raises(StoreError, match="time zone"):
-        query(lake, newest, as_of=datetime(2024, 1, 1))  # noqa: DTZ001
 
 
 def test_a_snapshot_reads_past_versions(lake: Lake) -> None:
@@ -120,6 +120,57 @@ def test_nothing_but_reading_the_lake(fortress: Path, attack: str) -> None:
     assert "hunter2" not in str(caught.value)
     assert sorted(fortress.rglob("*")) == before
     assert lake.read("quotes").equals(secret_table)
+
+
+# What DuckDB can call in a FROM clause without looking beyond the tables.
+HARMLESS = frozenset(
+    {
+        "duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_types", "duckdb_views", "generate_series",
+        "histogram", "histogram_values", "icu_calendar_names", "json_each", "json_tree", "pg_timezone_names", "range",
+        "repeat", "repeat_row", "summary", "test_all_types", "test_vector_types", "unnest",
+    }
+)  # fmt: skip
+
+
+def test_every_function_that_duckdb_has_to_look_elsewhere_is_refused(lake: Lake) -> None:
+    """A release of DuckDB that brings another one fails here."""
+    listed = "from duckdb_functions() where function_type in ('table', 'table_macro')"
+    names = query(lake, f"select distinct function_name n {listed}")["n"].to_pylist()
+    assert len(names) > 100
+    refused = {}
+    for name in names:
+        try:
+            require_reading(duckdb.connect(), f'select * from "{name}"(1)')
+        except UsageError as error:
+            refused[name] = str(error)
+    assert set(names) - set(refused) == HARMLESS
+    assert all(f"calls {name}, which looks beyond the tables" in words for name, words in refused.items())
+
+
+def test_no_view_of_duckdbs_own_tells_of_the_machine(lake: Lake) -> None:
+    views = query(lake, "select schema_name || '.' || view_name v from duckdb_views() where internal")["v"].to_pylist()
+    refused = {}
+    for view in views:
+        try:
+            assert str(Path.home()) not in str(query(lake, f"from {view}").to_pylist()), view
+        except UsageError as error:
+            refused[view] = str(error)
+    assert {"pg_catalog.pg_settings", "main.duckdb_logs"} <= set(refused)
+    assert all("looks beyond the tables" in words for words in refused.values())
+    assert len(views) > len(refused) + 30
+
+
+def test_a_pivot_reads(lake: Lake) -> None:
+    whole = "pivot quotes on event_date using count(*) group by ticker"
+    for sql in (whole, f"from ({whole})", f"with p as ({whole}) select * from p", f"({whole})"):
+        got = query(lake, sql, as_of=at(2))
+        assert got.column_names[1:] == [str(day(d)) for d in range(3)], sql
+        assert sum(sum(got.column(c).to_pylist()) for c in got.column_names[1:]) == 6
+    with pytest.raises(UsageError, match="larger than"):
+        query(lake, whole, largest_bytes=1)
+    with pytest.raises(UsageError, match="has DELETE inside"):
+        query(lake, f"with p as ({whole}) delete from quotes")
+    assert query(lake, "select * from quotes pivot (count(*) for period_s in (60))").num_rows >= 1
 
 
 def test_words_inside_texts_and_comments_are_no_calls(lake: Lake) -> None:

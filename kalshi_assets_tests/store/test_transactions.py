@@ -15,7 +15,8 @@ import pytest
 from kalshi_assets.errors import HomeInUse, StoreError
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.snapshots import all_snapshots, published, record_snapshot
-from kalshi_assets.store.transactions import LOCK_NAME, transaction
+from kalshi_assets.store.stage_notes import LOCK_NAME
+from kalshi_assets.store.transactions import transaction
 from kalshi_assets_tests.store import writers
 from kalshi_assets_tests.store.rows import day, macro, quote, table, trial
 
@@ -102,6 +103,7 @@ def test_what_was_published_stays_whatever_fails_afterwards(tmp_path: Path) -> N
         with transaction(lake, "a"):
             put(lake, 2, "a")
             finish(lake, "a")
+            put(lake, 5, "a")
             raise ValueError("after the end")
 
     with pytest.raises(ValueError, match="after the end"):
