@@ -7,7 +7,6 @@ suspected; a function can be probed, see ``core.leak_probes``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,7 @@ from kalshi_assets.core.columns import (
 )
 from kalshi_assets.core.contract_outcomes import contract_outcomes
 from kalshi_assets.core.lookup import last_rows
+from kalshi_assets.core.outcome_likeness import LEAST_ROWS, MOST_EQUAL, RELATIVE, Outcome, likeness
 from kalshi_assets.errors import DomainError
 
 EVENT = "event_ticker"
@@ -41,15 +41,6 @@ _OUTCOMES = (
     ("surprise_std", "first_print_learned_at", "mean"),
     ("surprise_consensus", "first_print_learned_at", "consensus_gap"),
 )  # fmt: skip
-_LEAST_ROWS = 5
-_MOST_EQUAL = 0.9
-# Wide enough for columns kept as 32-bit floats.
-_RELATIVE = 1e-6
-# Ranks say something of a dozen events, not of their rows: all horizons of an event share its outcome.
-_LEAST_EVENTS = 12
-_LEAST_OF_A_VALUE = 3
-_MOST_ALIKE = 0.98
-_CLEARLY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +73,6 @@ class _Rows:
     series: Ints
     as_of: Ints
 
-    def n_events(self, some: Ints) -> int:
-        return int(np.unique(self.event[some]).size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What an outcome was to be, shape (n_rows,).
-
-    Attributes:
-        truth: the outcome; NaN where it was learned by the row's as-of time, or never.
-        own: the lake's own newest forecast of it at the row's as-of time; NaN where there is none.
-    """
-
-    name: str
-    truth: Reals
-    own: Reals
-
 
 def panel_suspicions(
     panel: pa.Table,
@@ -110,9 +84,6 @@ def panel_suspicions(
     rungs: pa.Table,
 ) -> list[Suspicion]:
     """Ask every rule of every column that it applies to.
-
-    An honest forecast resembles the outcome too, so a column is suspected where it does so clearly better than the
-    lake's own forecast at the same as-of times.
 
     Args:
         panel: rows with ``event_ticker`` and an as-of time; every column of numbers or booleans is a feature. With a
@@ -157,7 +128,8 @@ def panel_suspicions(
     features = [f.name for f in panel.schema if _is_number(f.type) or pa.types.is_boolean(f.type)]
     for name in features:
         value = reals(panel[name])
-        found += [s for o in outcomes if (s := _resembles(name, value, o, rows))]
+        alike = [a for o in outcomes if (a := likeness(value, o, rows.event, rows.series))]
+        found += [Suspicion(a.rule, name, a.rows, a.alike, False, a.detail) for a in alike]
         if name in own_panel.column_names and _is_number(own_panel.schema.field(name).type):
             found += _equals_later(name, value, snapshots, reals(own_panel[name]))
     checked = f"{len(features)} columns of numbers compared with {len(outcomes)} outcomes and with later snapshots"
@@ -178,7 +150,7 @@ def _before_release(rows: _Rows, release: Ints, column: str) -> Suspicion:
     return Suspicion("as_of_before_release", column, int(known.sum()), broken, bool(known.any()) and not broken, detail)
 
 
-def _event_outcomes(rows: _Rows, labels: pa.Table, own: pa.Table, words: pa.Array) -> list[_Outcome]:
+def _event_outcomes(rows: _Rows, labels: pa.Table, own: pa.Table, words: pa.Array) -> list[Outcome]:
     """The outcomes of table ``labels``, its newest versions."""
     by_event = codes(own[EVENT], words)
     forecasts = {
@@ -195,16 +167,16 @@ def _event_outcomes(rows: _Rows, labels: pa.Table, own: pa.Table, words: pa.Arra
         order = order[event[order] >= 0]
         target[event[order]], learned[event[order]] = reals(held[outcome])[order], times(held[learned_column])[order]
         truth = np.where(learned[rows.event] > rows.as_of, target[rows.event], np.nan)
-        found.append(_Outcome(outcome, truth, forecasts[forecast]))
+        found.append(Outcome(outcome, truth, forecasts[forecast]))
     return found
 
 
-def _contract_result(rows: _Rows, tickers: pa.ChunkedArray, contracts: pa.Table, rungs: pa.Table) -> _Outcome:
+def _contract_result(rows: _Rows, tickers: pa.ChunkedArray, contracts: pa.Table, rungs: pa.Table) -> Outcome:
     """What YES paid for each row's contract, and the lake's probability of it."""
     settled, words = contract_outcomes(contracts, tickers), vocabulary(tickers)
     truth = np.where(settled.learned_at > rows.as_of, settled.yes_payout_usd, np.nan)
     said = (codes(rungs[CONTRACT], words), times(rungs["as_of"]), reals(rungs["repaired_prob"]))
-    return _Outcome("result", truth, _newest_said(codes(tickers, words), rows.as_of, *said))
+    return Outcome("result", truth, _newest_said(codes(tickers, words), rows.as_of, *said))
 
 
 def _newest_said(key: Ints, as_of: Ints, of: Ints, when: Ints, said: Reals) -> Reals:
@@ -214,100 +186,6 @@ def _newest_said(key: Ints, as_of: Ints, of: Ints, when: Ints, said: Reals) -> R
     starts, stops = (np.searchsorted(of[order], key, side=side) for side in ("left", "right"))
     at = last_rows(starts, stops, when[order], as_of)
     return np.append(said[order], np.nan)[at]
-
-
-def _resembles(name: str, value: Reals, outcome: _Outcome, rows: _Rows) -> Suspicion | None:
-    """The first rule by which a column looks like an outcome wherever that was learned only later."""
-    asked = np.flatnonzero(np.isfinite(value) & np.isfinite(outcome.truth))
-    if found := _equals_outcome(name, value, outcome, asked):
-        return found
-    for group in (asked, *(asked[rows.series[asked] == s] for s in np.unique(rows.series[asked]))):
-        if rows.n_events(group) < _LEAST_EVENTS:
-            continue
-        forecast = group[np.isfinite(outcome.own[group])]
-        compared = forecast if rows.n_events(forecast) >= _LEAST_EVENTS else group
-        own = outcome.own if compared is forecast else np.zeros_like(value)  # as good as none
-        found = _tracks_outcome(name, value, outcome, own, compared, rows) or _separates_outcome(
-            name, value, outcome, own, compared, rows
-        )
-        if found:
-            return found
-    return None
-
-
-def _equals_outcome(name: str, value: Reals, outcome: _Outcome, asked: Ints) -> Suspicion | None:
-    """Equal to it, where the lake's forecast put on the nearest outcome is less often; two values are to be parted."""
-    truth, own = outcome.truth[asked], outcome.own[asked]
-    if asked.size < _LEAST_ROWS or np.unique(truth).size < 3:
-        return None
-    same = np.isclose(value[asked], truth, rtol=_RELATIVE, atol=0.0)
-    right = (_nearest(own, truth) == truth) & np.isfinite(own)
-    if same.mean() < _MOST_EQUAL or right.mean() >= _MOST_EQUAL:
-        return None
-    said = f"equals {outcome.name} in {int(same.sum())} of {asked.size} rows, where it was learned only later"
-    return Suspicion("equals_outcome", name, asked.size, int(same.sum()), False, said)
-
-
-def _nearest(own: Reals, truth: Reals) -> Reals:
-    """Forecasts put on the nearest outcome there was, as whoever publishes a forecast rounds it."""
-    levels = np.unique(truth)
-    return np.take(levels, np.searchsorted((levels[1:] + levels[:-1]) / 2, own))
-
-
-def _tracks_outcome(
-    name: str, value: Reals, outcome: _Outcome, own: Reals, asked: Ints, rows: _Rows
-) -> Suspicion | None:
-    """Ranked as it is, and that by standard errors of Fisher's transform better than the lake's forecast."""
-    n, truth = rows.n_events(asked), outcome.truth[asked]
-    alike = abs(_rank_correlation(value[asked], truth))
-    forecast = max(abs(_rank_correlation(f, truth)) for f in (own[asked], _nearest(own[asked], truth)))
-    # A perfect order of n is no better proved than one that half a swap of neighbours would spoil.
-    most = 1 - 6 / (n**3 - n)
-    better = (math.atanh(min(alike, most)) - math.atanh(min(forecast, most))) * math.sqrt(n - 3)
-    if alike < _MOST_ALIKE or better < _CLEARLY:
-        return None
-    said = (
-        f"|Spearman| {alike:.4f} with {outcome.name} over {n} events, where it was learned only later;"
-        f" the lake's own forecast has {forecast:.4f}"
-    )
-    return Suspicion("tracks_outcome", name, asked.size, asked.size, False, said)
-
-
-def _rank_correlation(a: Reals, b: Reals) -> float:
-    """Spearman's, ties at their mean rank; 0 where one does not vary."""
-    x, y = (_ranks(a), _ranks(b))
-    spread = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / spread if spread > 0 else 0.0
-
-
-def _ranks(values: Reals) -> Reals:
-    """Ranks about their mean."""
-    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
-    rank: Reals = (np.cumsum(counts) - (counts - 1) / 2)[position]
-    return np.subtract(rank, rank.mean())
-
-
-def _separates_outcome(
-    name: str, value: Reals, outcome: _Outcome, own: Reals, asked: Ints, rows: _Rows
-) -> Suspicion | None:
-    """Column or outcome has two values, which part the other one without an error, and the lake's forecast has some."""
-    pairs = ((value[asked], outcome.truth[asked]), (outcome.truth[asked], value[asked]))
-    for two, other in pairs:
-        low = two == two.min()
-        if np.unique(two).size != 2 or min(rows.n_events(asked[low]), rows.n_events(asked[~low])) < _LEAST_OF_A_VALUE:
-            continue
-        if _parted(other, low) and not _parted(own[asked], low):
-            said = (
-                f"separates {outcome.name} into two without an error over {rows.n_events(asked)} events,"
-                " where it was learned only later; the lake's own forecast does not"
-            )
-            return Suspicion("separates_outcome", name, asked.size, asked.size, False, said)
-    return None
-
-
-def _parted(values: Reals, low: Bools) -> bool:
-    below, above = values[low], values[~low]
-    return bool(below.max() < above.min() or above.max() < below.min())
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +225,7 @@ class _Snapshots:
 def _equals_later(name: str, value: Reals, pairs: _Snapshots, said: Reals) -> list[Suspicion]:
     """A column that is what the lake's panel said only later, where it does not say what that said by then."""
     own, late = said[pairs.own], ~pairs.known
-    same = np.isclose(value[pairs.row], own, rtol=_RELATIVE, atol=0.0)
+    same = np.isclose(value[pairs.row], own, rtol=RELATIVE, atol=0.0)
     now, then = np.full(pairs.n_rows, np.nan), np.full(pairs.n_rows, np.nan)
     # Pairs ascend in time, and numpy keeps the last of repeated assignments.
     now[pairs.row[pairs.known]] = own[pairs.known]
@@ -358,7 +236,7 @@ def _equals_later(name: str, value: Reals, pairs: _Snapshots, said: Reals) -> li
     asked = np.isfinite(value) & pairs.any(late) & (differs | moved)
     ahead = asked & pairs.any(same & late) & ~pairs.any(same & pairs.known)
     # Few values, like a share of ten contracts, meet by chance.
-    if np.unique(value[ahead]).size < _LEAST_ROWS or ahead.sum() < _MOST_EQUAL * asked.sum():
+    if np.unique(value[ahead]).size < LEAST_ROWS or ahead.sum() < MOST_EQUAL * asked.sum():
         return []
     detail = (
         f"equals what the lake's {name} was only at a later snapshot in {int(ahead.sum())} of {int(asked.sum())} rows"

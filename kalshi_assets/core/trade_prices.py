@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.ordering import last_of_each
-from kalshi_assets.core.tables import COUNT, INT, PRICE, TEXT, TIME
+from kalshi_assets.core.tables import COUNT, INT, TEXT, TIME
 from kalshi_assets.errors import DomainError
 
 TRADE = "trade"

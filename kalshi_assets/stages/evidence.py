@@ -99,8 +99,9 @@ def record_evidence(
         },
         schema=TABLES["gate_evidence"].schema,
     )
-    # What this code has vouched for stands: probing the same data again drew other samples and said the same.
-    held = _evidence(lake, sorted(hashes), code=sources_hash())
+    # What already vouches for these very data stands, and names the code that did: probing them again drew other
+    # samples and said the same.
+    held = _evidence(lake, sorted(hashes))
     news = [not (r.passed and held.get((stage, r.check_name, r.event_date, hashes[r.event_date]))) for r in results]
     lake.upsert("gate_evidence", rows.filter(pa.array(news, pa.bool_())), run_id=run_id)
 
@@ -133,13 +134,9 @@ def require_evidence(lake: Lake, stage: str, dates: Sequence[date]) -> dict[str,
     return vouched
 
 
-def _evidence(
-    lake: Lake, dates: Sequence[date], *, code: str | None = None
-) -> dict[tuple[str, str, date, str], bool]:
+def _evidence(lake: Lake, dates: Sequence[date]) -> dict[tuple[str, str, date, str], bool]:
     table = lake.read("gate_evidence", event_dates=dates)
     table = table.filter(pc.equal(table["rules_version"], RULES_VERSION))
-    if code is not None:
-        table = table.filter(pc.equal(table["code_version"], code))
     columns = ("asset", "check_name", "event_date", "data_hash", "passed")
     return {(a, c, d, h): p for a, c, d, h, p in _rows(table, columns)}
 

@@ -55,5 +55,7 @@ def pnl_under_other_tails(
         panel = feature_panel(built.distributions, quotes, prints, prices)
         tested = walk_forward(panel, record.labels, test_dates=history, config=config)
         rungs = built.rungs.filter(pc.equal(built.rungs["horizon"], config.horizon))
-        earned[policy] = event_pnl(last_decisions(tested.predictions), rungs, record.contracts, record.series, config=config)
+        earned[policy] = event_pnl(
+            last_decisions(tested.predictions), rungs, record.contracts, record.series, config=config
+        )
     return earned

@@ -68,11 +68,14 @@ def promotion_verdict(context: StageContext, scope: Scope) -> StageResult:
 
 
 def verdict_history(lake: Lake, dates: Sequence[date]) -> list[date]:
-    """The dates that a verdict of the last of some dates looks back on: those with a fold, and where what they
-    decided on is filed since."""
+    """The dates that a verdict of the last of some dates looks back on, and those dates themselves."""
     last = max(dates)
-    moved = dates_of_moved(lake, last) & {*lake.event_dates("labels")}
-    return sorted({*dates, *(d for d in {*lake.event_dates("folds"), *moved} if d <= last)})
+    return sorted({*dates, *(d for d in _with_a_record(lake, last) if d <= last)})
+
+
+def _with_a_record(lake: Lake, last: date) -> set[date]:
+    """The dates with a fold, and those under which what was decided for an earlier one is filed since it moved."""
+    return {*lake.event_dates("folds"), *(dates_of_moved(lake, last) & {*lake.event_dates("labels")})}
 
 
 def judge_dates(lake: Lake, dates: Sequence[date], history: Sequence[date], config: StrategyConfig) -> pa.Table:
@@ -125,12 +128,16 @@ def read_record(lake: Lake, history: Sequence[date], config: StrategyConfig) -> 
 
 
 def inputs_hashes(lake: Lake, history: Sequence[date]) -> dict[date, str]:
-    """For each date one hash over all that its verdict rests on: every upstream row of that date and before."""
+    """For each date one hash over all that its verdict rests on: every upstream row of that date and before.
+
+    A date without a record adds nothing, so the hash is the same in whichever range the date is judged.
+    """
     by_stage = [data_hashes(lake, upstream, history) for upstream in READS[STAGE]]
     trials = lake.content_hash("trials", event_dates=history)
-    running, hashes = hashlib.sha256(), {}
+    running, hashes, counted = hashlib.sha256(), {}, _with_a_record(lake, max(history))
     for day in sorted(history):
-        running.update("|".join([str(day), *(h[day] for h in by_stage), trials.get(day, "")]).encode())
+        if day in counted:
+            running.update("|".join([str(day), *(h[day] for h in by_stage), trials.get(day, "")]).encode())
         hashes[day] = running.hexdigest()
     return hashes
 

@@ -10,7 +10,7 @@ THERE = (
 DERIVED = ("late_drift_mean", "variance_collapse_ratio", "entropy_collapse_ratio", "minutes_to_release", "horizon")
 GAPS = ("gap_mean", "gap_var", "gap_tail", "ref_mean", "ref_var", "ref_tail")
 TAGS = ("inflation_regime", "policy_regime", "vol_regime")
-# docs/adr/0020
+# docs/adr/0021
 RENAMED = {
     "var": "variance", "skew": "skewness", "median_spread": "median_spread_usd",
     "median_quote_age_seconds": "median_quote_age_s", "vol_regime": "volatility_regime",

@@ -124,7 +124,7 @@ def test_scrambled_future_changes_nothing(data: Sample, result: WalkForward) -> 
 
 
 def test_a_release_that_moves_leaves_what_was_decided_before_and_counts_once(data: Sample, result: WalkForward) -> None:
-    """The event of a date is put off after it was decided: that fold stays as it was, and a later one tests it again."""
+    """The event of a date is put off after it was decided: that fold stays, and a later one tests it again."""
     due = data.dates[60]
     rows, labels = data.panel.to_pylist(), data.labels.to_pylist()
     (before,) = (r for r in rows if r["event_date"] == due)

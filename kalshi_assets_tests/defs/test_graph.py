@@ -247,7 +247,7 @@ def test_a_range_of_one_date_gates_that_date(bench):
 
 
 def test_a_date_of_other_series_changes_nothing(bench):
-    day = bench.days[1]
+    day = bench.days[2]
     before = bench.lake.content_hash("quotes"), bench.lake.content_hash("events")
     assert day not in bench.source.catalog(("KXCPIYOY",)).event_dates
     done = bench.run("market_catalog", "contracts", "quotes", "distributions", day=day, series="KXCPIYOY")
@@ -396,7 +396,7 @@ def test_a_builder_that_asks_when_things_happened_is_found_out_in_the_run(bench,
         assert re.search(r"probes: truncated \d+, scrambled \d+, injected \d+, late [1-9]\d*, rebuilt", row["detail"])
         assert re.search(rf"seed \d+; code {sources_hash()}$", row["detail"])
         assert row["first_offender"].startswith("event_ticker=KXU3-")
-        assert re.search(r"horizon=\w+, .*: micro_\w+ was .+, became .+", row["first_offender"])
+        assert re.search(r"horizon=\w+, mapping_version=v\d: \w+ was .+, became .+", row["first_offender"])
         assert row["detail"].startswith(row["first_offender"])
     assert bench.run("feature_panel", day=bench.days[0]).success
 

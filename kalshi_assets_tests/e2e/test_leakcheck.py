@@ -72,6 +72,25 @@ def test_an_honest_panel_raises_no_suspicion(lake, tmp_path):
     assert failed(check_panel(lake, path, "decided")) == set()
 
 
+def test_the_lakes_own_panel_raises_none(lake, tmp_path):
+    path = tmp_path / "panel.parquet"
+    pq.write_table(lake.read("feature_panel"), path)
+    assert failed(check_panel(lake, path, "as_of")) == set()
+
+
+def test_a_contracts_result_and_an_outcome_in_another_unit_are_found(lake, tmp_path):
+    path = tmp_path / "panel.parquet"
+    panel = lake.read("feature_panel").select(["event_ticker", "as_of"])
+    contracts = lake.read("contracts").select(["event_ticker", "ticker", "result"])
+    labels = lake.read("labels").select(["event_ticker", "settled_lo"])
+    rows = panel.join(labels, "event_ticker").join(contracts, "event_ticker")
+    columns = {"half": pc.divide(rows["settled_lo"], 2.0), "won": pc.equal(rows["result"], "yes")}
+    pq.write_table(pa.table({n: rows[n] for n in ("event_ticker", "as_of", "ticker")} | columns), path)
+    found = [r for r in check_panel(lake, path, "as_of").to_pylist() if not r["passed"]]
+    assert {(r["gate"], r["probe"]) for r in found} == {("tracks_outcome", "half"), ("tracks_outcome", "won")}
+    assert ["with result over" in r["detail"] for r in found if r["probe"] == "won"] == [True]
+
+
 def test_a_column_that_is_the_outcome_is_found(filled, lake, tmp_path):
     path = tmp_path / "panel.csv"
     pa.csv.write_csv(finished(lake, "first_print"), path)

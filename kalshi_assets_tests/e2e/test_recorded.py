@@ -146,6 +146,17 @@ def test_what_was_not_known_is_hidden_from_sql(home, macro):
     assert then["n"] < now["n"] == 59
 
 
+def test_no_event_ever_counts_a_contract_that_was_not_listed_yet(home, macro):
+    query = """
+        select e.event_ticker e, e.known_at::text t, e.n_contracts n, count(distinct c.ticker) listed
+        from events_history e join contracts_history c on c.event_ticker = e.event_ticker and c.known_at <= e.known_at
+        group by 1, 2, 3
+    """
+    rows = home.json("sql", query, "--format", "json")
+    assert [r for r in rows if r["n"] != r["listed"]] == []
+    assert len(rows) > len({r["e"] for r in rows}) == 59, "no ladder of these grew"
+
+
 def test_bins_with_open_ends_and_no_print(home, weather):
     query = """
         select count(*) n, count(mean) ungated, max(abs(list_sum(probability) - 1)) off from distributions

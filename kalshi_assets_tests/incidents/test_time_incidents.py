@@ -3,19 +3,21 @@
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalshi_assets.core.columns import micros_of
+from kalshi_assets.core.distribution import build_distributions
+from kalshi_assets.core.features import JoinAges, feature_panel
 from kalshi_assets.core.folds import TRAIN, US_PER_DAY, assign_roles, overlapping
 from kalshi_assets.core.horizons import snapshot_grid
+from kalshi_assets.core.labels import label_table
 from kalshi_assets.core.prints import newest_known, round_as_published
 from kalshi_assets.core.release_times import new_york_date
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.macro.fred import request_params
-from kalshi_assets_tests.core.event_rows import event_row, table
+from kalshi_assets_tests.core.event_rows import RELEASE, empty, event_row, quote_row, spec_row, table
 from kalshi_assets_tests.core.ladder_rows import AS_OF, EVENT, build, quote, thresholds
 
 
@@ -78,14 +80,25 @@ def test_a_purged_fold_that_still_overlapped(days, length, purge):
 
 
 def test_frozen_metadata_lost_rows_in_an_inner_join():
-    """An event without quotes, specs or print keeps its row in every table that has one row an event."""
-    from kalshi_assets.core.distribution import build_distributions
-
-    events = table("events", [event_row("KXCPIYOY-24JUN"), event_row("KXCPIYOY-24JUL", listed_at=None)])
+    """What is missing beside an event makes columns null and takes no row: quotes, specs, prints, prices, outcomes."""
+    bare, quoted = "KXCPIYOY-24JUN", "KXCPIYOY-24JUL"
+    events = table(
+        "events", [event_row(bare, mapping_version="v1"), event_row(quoted, mapping_version="v1", listed_at=None)]
+    )
     grid = snapshot_grid(events)
-    rows = build_distributions(
-        TABLES["contract_specs"].schema.empty_table(), TABLES["quotes"].schema.empty_table(), grid
-    ).distributions
-    assert rows.num_rows == grid.num_rows == 18
-    assert micros_of(rows["as_of"][0].as_py()) > 0
-    assert isinstance(rows, pa.Table)
+    quotes = table("quotes", [quote_row("T3.0", RELEASE - timedelta(days=40), "0.40", "0.42", event=quoted)])
+    specs = table("contract_specs", [spec_row("T3.0", 31, None, event=quoted)])
+    for known in (empty("quotes"), quotes):
+        rows = build_distributions(specs if known is quotes else empty("contract_specs"), known, grid).distributions
+        assert rows.num_rows == grid.num_rows == 18
+        # The panel says nothing where nothing at all was known, and leaves out nothing else.
+        panel = feature_panel(rows, known, empty("macro_observations"), empty("asset_prices"), max_age=AGES)
+        resting = rows.filter(pc.is_valid(rows["inputs_known_at"]))
+        assert panel.num_rows == resting.num_rows == (9 if known is quotes else 0)
+        assert sorted(panel["horizon"].to_pylist()) == sorted(resting["horizon"].to_pylist())
+    labels = label_table(events, *(empty(n) for n in ("macro_observations", "contracts", "distributions")), specs)
+    assert sorted(labels["event_ticker"].to_pylist()) == [quoted, bare]
+    assert labels["unlabelled_reason"].null_count == 0
+
+
+AGES = JoinAges(distribution=timedelta(days=60))
