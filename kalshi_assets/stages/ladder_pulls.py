@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.tables import TABLES, TIME
+from kalshi_assets.exchange.candles import CANDLES
 from kalshi_assets.exchange.client import Exchange
 from kalshi_assets.exchange.models import Cutoff
 from kalshi_assets.exchange.routing import MarketRef
@@ -26,7 +27,7 @@ BEFORE_OPENING = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class CandleWindow:
-    """Which candles to pull: their length, and how long before the close they start (None: from the opening)."""
+    """Which candles to pull: their length, and how long before the release they start (None: from the opening)."""
 
     period_minutes: int
     before_close: timedelta | None = None
@@ -40,8 +41,17 @@ WINDOWS = (
 
 
 @dataclass(frozen=True, slots=True)
+class DueTime:
+    """A release time while it was the one to believe: from ``since`` until before ``until`` (None: ever after)."""
+
+    at: datetime
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
-    """The contracts of one event, and when they could be traded."""
+    """The contracts of one event, when they could be traded, and when their number was due as known at each time."""
 
     event_ticker: str
     series_ticker: str
@@ -49,15 +59,37 @@ class Ladder:
     opened: datetime
     closed: datetime
     contracts: tuple[MarketRef, ...]
+    due: tuple[DueTime, ...] = ()
+
+    def spans(self, window: CandleWindow) -> list[tuple[datetime, datetime]]:
+        """First end of a period and the bound of it, of each stretch of time that a window covers.
+
+        What is pulled of a time rests on the release as it was known then: else which quotes there are from before
+        a move would tell of it.
+        """
+        end = self.closed + CLOSING_PERIODS * timedelta(minutes=window.period_minutes)
+        if window.before_close is None:
+            return [(self.opened, end)]
+        due = self.due or (DueTime(self.closed, self.opened, None),)
+        spans = [
+            (max(self.opened, d.since, d.at - window.before_close), min(end, d.until) if d.until else end) for d in due
+        ]
+        return [(start, stop) for start, stop in spans if start < stop]
 
 
-def ladders_of(contracts: pa.Table) -> list[Ladder]:
-    """The ladders of some rows of table ``contracts``, sorted by event."""
+def ladders_of(contracts: pa.Table, events: pa.Table | None = None) -> list[Ladder]:
+    """The ladders of some rows of table ``contracts``, sorted by event.
+
+    Args:
+        contracts: newest rows of the contracts.
+        events: all versions of the events, for the windows of candles; without them the close stands for the release.
+    """
+    due = _due_times(events) if events is not None else {}
     grouped: dict[str, list[dict[str, Any]]] = {}
     wanted = ["event_ticker", "series_ticker", "event_date", "ticker", "open_time", "close_time", "settlement_time"]
     for row in contracts.select(wanted).to_pylist():
         grouped.setdefault(row["event_ticker"], []).append(row)
-    return [_ladder(rows) for _, rows in sorted(grouped.items())]
+    return [_ladder(rows, due.get(event, ())) for event, rows in sorted(grouped.items())]
 
 
 def first_trade_time(opened: datetime, cutoff: Cutoff) -> datetime:
@@ -103,7 +135,23 @@ def pull_ladders(
     return candles.filter(pc.less_equal(candles["ts"], asked_at)), trades
 
 
-def _ladder(rows: Sequence[Mapping[str, Any]]) -> Ladder:
+def _due_times(events: pa.Table) -> dict[str, tuple[DueTime, ...]]:
+    """By event its release times, each with the time for which it was believed."""
+    told: dict[str, list[tuple[datetime, datetime]]] = {}
+    for row in events.select(["event_ticker", "known_at", "release_time"]).sort_by("known_at").to_pylist():
+        mine = told.setdefault(row["event_ticker"], [])
+        if not mine or mine[-1][1] != row["release_time"]:
+            mine.append((row["known_at"], row["release_time"]))
+    return {
+        event: tuple(
+            DueTime(at, since, until)
+            for (since, at), until in zip(mine, [*(known_at for known_at, _ in mine[1:]), None], strict=True)
+        )
+        for event, mine in told.items()
+    }
+
+
+def _ladder(rows: Sequence[Mapping[str, Any]], due: tuple[DueTime, ...]) -> Ladder:
     first = rows[0]
     return Ladder(
         event_ticker=str(first["event_ticker"]),
@@ -120,27 +168,25 @@ def _ladder(rows: Sequence[Mapping[str, Any]]) -> Ladder:
             )
             for r in rows
         ),
+        due=due,
     )
 
 
 def _pull(
     exchange: Exchange, ladder: Ladder, windows: Sequence[CandleWindow], cutoff: Cutoff
 ) -> tuple[pa.Table, pa.Table]:
-    candles = []
-    for window in windows:
-        earliest = ladder.closed - window.before_close if window.before_close else ladder.opened
-        start = max(ladder.opened, earliest)
-        end = ladder.closed + CLOSING_PERIODS * timedelta(minutes=window.period_minutes)
-        candles.append(
-            exchange.candlesticks(
-                ladder.contracts, period_minutes=window.period_minutes, start=start, end=end, cutoff=cutoff
-            )
+    candles = [
+        exchange.candlesticks(
+            ladder.contracts, period_minutes=window.period_minutes, start=start, end=end, cutoff=cutoff
         )
+        for window in windows
+        for start, end in ladder.spans(window)
+    ]
     start = first_trade_time(ladder.opened, cutoff)
     end = ladder.closed + timedelta(minutes=1)
     trades = [exchange.trades(ref, start=start, end=end, cutoff=cutoff) for ref in ladder.contracts]
     return (
-        _filed("quotes", ladder, pa.concat_tables(candles), source="candle"),
+        _filed("quotes", ladder, pa.concat_tables([CANDLES.empty_table(), *candles]), source="candle"),
         _filed("trades", ladder, pa.concat_tables(trades)),
     )
 

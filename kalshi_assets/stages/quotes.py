@@ -51,11 +51,12 @@ def quotes(context: StageContext, scope: Scope, windows: Sequence[CandleWindow] 
     lake, dates, run_id = context.lake, scope.event_dates, context.run_id
     require_evidence(lake, STAGE, dates)
     contracts = lake.read("contracts", event_dates=dates, series=scope.series)
+    events = lake.read("events", event_dates=dates, series=scope.series, history=True)
     exchange = context.exchange()
     try:
         cutoff = exchange.cutoff()
         deleted = deleted_contracts(exchange, contracts)
-        ladders = ladders_of(contracts.filter(pc.invert(pc.is_in(contracts["ticker"], deleted))))
+        ladders = ladders_of(contracts.filter(pc.invert(pc.is_in(contracts["ticker"], deleted))), events)
         candles, trades = pull_ladders(context, STAGE, exchange, ladders, windows, cutoff)
         after = exchange.cutoff()
         if _boundary(after) != _boundary(cutoff):

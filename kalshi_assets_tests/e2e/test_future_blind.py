@@ -61,7 +61,7 @@ def test_nothing_before_a_day_changes_with_what_comes_after_it(filled, archive, 
     assert moved.at - timedelta(days=1) < moment
     other = run(*another_future(archive, facts_folder(), tmp_path, moment, moved, np.random.default_rng(1)))
     counts = compare(real, other, moment)
-    assert min(counts[name] for name in SNAPSHOTS if name != "predictions") > 100
+    assert min(counts[name] for name in SNAPSHOTS if name != "predictions") > 60
     # Its fold, laid before anybody knew of the move, stands under the day that it was due.
     folds = rows_before(other, "folds", moment)
     tested = folds.filter(pc.and_(pc.equal(folds["role"], "test"), pc.equal(folds["event_ticker"], moved.events[0])))

@@ -20,7 +20,17 @@ from kalshi_assets.stages.quotes import quotes
 from kalshi_assets.store.journal import DownloadJournal
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets_tests.exchange import bodies
-from kalshi_assets_tests.stages.catalog_seed import CLOSED, DAY, EVENT, OPENED, SERIES, fill_catalog, vouch, write
+from kalshi_assets_tests.stages.catalog_seed import (
+    CLOSED,
+    DAY,
+    EVENT,
+    OPENED,
+    RELEASE,
+    SERIES,
+    fill_catalog,
+    vouch,
+    write,
+)
 
 HOURLY = (CandleWindow(60, timedelta(days=35)),)
 
@@ -118,7 +128,22 @@ def test_each_window_reaches_from_opening_or_near_the_close_to_the_closing_perio
     assert asked == [
         (1440, OPENED, CLOSED + timedelta(days=2)),
         (60, OPENED, CLOSED + timedelta(hours=2)),  # listed for less than five weeks
-        (1, CLOSED - timedelta(days=2), CLOSED + timedelta(minutes=2)),
+        (1, RELEASE - timedelta(days=2), CLOSED + timedelta(minutes=2)),
+    ]
+
+
+def test_which_minutes_are_pulled_rests_on_the_release_as_it_was_known_at_the_time(lake):
+    (event,) = lake.read("events").to_pylist()
+    told, early = RELEASE - timedelta(days=5), RELEASE - timedelta(days=6, hours=12)
+    for at, since in ((early, OPENED), (RELEASE, told)):
+        write(lake, "events", [{**event, "release_time": at, "known_at": since, "ts": since}])
+    vouch(lake)
+    exchange = Exchange(silent=lake.read("contracts")["ticker"].to_pylist())
+    pull(lake, exchange)
+    asked = [question[1:3] for question in exchange.candles_asked if question[0] == 1]
+    assert asked == [
+        (early - timedelta(days=2), told),
+        (RELEASE - timedelta(days=2), CLOSED + timedelta(minutes=2)),
     ]
 
 
