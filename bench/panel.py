@@ -117,5 +117,5 @@ def _event(rows: dict[str, Rows], release: datetime, k: int) -> None:
         rows["distributions"].append(event | {
             "horizon": horizon, "as_of": as_of, "release_time": release, "ts": as_of, "known_at": as_of,
             "inputs_known_at": as_of, "hard_gate_failed": False, "median": 3.0, "std": 0.1, "mapping_version": "v1",
-            **{name: 1.0 + (i + j + k) % 7 / 10 for j, name in enumerate(FEATURE_BASE)},
+            **{name: 0.3 + (i + j + k) % 7 / 10 for j, name in enumerate(FEATURE_BASE)},
         })  # fmt: skip
