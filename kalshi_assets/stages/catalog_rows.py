@@ -117,7 +117,8 @@ def contract_rows(record: MarketRecord, event: EventRecord, mapping: ReleaseMapp
     The listing carries nothing that was learned later: no outcome, no lifetime volume. Its terms are
     those of today, which counts for contracts that nobody saw before (see ``core.contract_history``).
     A contract that is disputed without a result has a second row too, without an outcome. Without a
-    settlement time an outcome is known when it was due: at the close or the expected expiration.
+    settlement time an outcome is known when it was due: at the release, the close or the expected
+    expiration, whichever is last.
     """
     listed = {
         **_event_key(event, mapping),
@@ -145,7 +146,8 @@ def contract_rows(record: MarketRecord, event: EventRecord, mapping: ReleaseMapp
     outcome = _outcome_type(record)
     if outcome is None and record.status not in _DETERMINED:
         return [listed]
-    settled_at = record.settlement_ts or max(record.close_time, record.expected_expiration_time or record.close_time)
+    due = (mapping.release_time, record.close_time, record.expected_expiration_time)
+    settled_at = record.settlement_ts or max(t for t in due if t is not None)
     return [
         listed,
         {

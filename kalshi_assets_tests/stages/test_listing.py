@@ -136,12 +136,13 @@ def test_a_settled_contract_is_known_at_its_settlement():
     ("expected", "known"),
     [
         ("2027-01-13T14:56:00Z", datetime(2027, 1, 13, 14, 56, tzinfo=UTC)),
-        ("2027-01-13T13:00:00Z", CLOSES),
-        (None, CLOSES),
-        (..., CLOSES),
+        ("2027-01-13T13:00:00Z", RELEASE),
+        (None, RELEASE),
+        (..., RELEASE),
     ],
 )
 def test_without_a_settlement_time_the_outcome_is_known_once_it_was_due(expected, known):
+    """Contracts close minutes before the number that decides them is published."""
     _, row = rows_of(settled(settlement_ts=None, expected_expiration_time=expected))
     assert row["known_at"] == row["ts"] == known
     assert row["settlement_time"] is None
