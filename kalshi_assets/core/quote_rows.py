@@ -43,20 +43,48 @@ def _price(units: int, empty_at: int) -> int:
 
 
 @in_place
-def _sum_window(start: int, stop: int, known_at: Ints, traded: Ints, window: int, rows: Records) -> None:
+def _count(i: int, start: int, oldest: int, ts: Ints, traded: Ints, rows: Records, counted: Ints) -> int:
+    """What a row that is late about its feed's clock adds to the window that begins at ``oldest``.
+
+    A row about an instant of which its feed has spoken before is a correction: its volume takes the place
+    of the first row's, for as long as that one lies in the window.
+    """
+    volume = max(int(traded[i, 0]), 0)
+    for k in range(start, i):
+        if ts[k] == ts[i] and rows[k - start].feed == rows[i - start].feed:
+            counted[i - start] = 0
+            if k < oldest:
+                return 0
+            held = int(counted[k - start])
+            counted[k - start] = volume
+            return volume - held
+    counted[i - start] = volume
+    return volume
+
+
+@in_place
+def _sum_window(
+    start: int, stop: int, known_at: Ints, ts: Ints, traded: Ints, window: int, counted: Ints, rows: Records
+) -> None:
     """Volume with known_at in (row - window, row] for a contract with one feed, simultaneous rows included.
 
     Summed in whole hundredths of a contract, so that the order of simultaneous rows leaves no
-    trace. A row that does not say what was traded has none.
+    trace. A row that does not say what was traded has none. A bar that was corrected counts once, by
+    what it said last and from when it was first known.
     """
-    oldest, first, total = start, start, 0
+    oldest, first, total, latest = start, start, 0, np.int64(-(1 << 62))
     for i in range(start, stop):
         now = known_at[i]
-        total += max(traded[i, 0], 0)
+        if ts[i] > latest:
+            latest = ts[i]
+            counted[i - start] = max(traded[i, 0], 0)
+            total += counted[i - start]
+        else:
+            total += _count(i, start, oldest, ts, traded, rows, counted)
         if i + 1 < stop and known_at[i + 1] == now:
             continue
         while known_at[oldest] <= now - window:
-            total -= max(traded[oldest, 0], 0)
+            total -= counted[oldest - start]
             oldest += 1
         for k in range(first, i + 1):
             rows[k - start].volume = total / 100.0 if traded[k, 0] >= 0 else math.nan
@@ -65,15 +93,22 @@ def _sum_window(start: int, stop: int, known_at: Ints, traded: Ints, window: int
 
 @in_place
 def _sum_windows(
-    start: int, stop: int, known_at: Ints, traded: Ints, window: int, oldest: Ints, total: Ints, rows: Records
-) -> None:
+    start: int, stop: int, known_at: Ints, ts: Ints, traded: Ints, window: int, counted: Ints, oldest: Ints,
+    total: Ints, latest: Ints, rows: Records,
+) -> None:  # fmt: skip
     """As ``_sum_window`` for a contract with several feeds: volume of the row's own feed, one window a feed."""
     oldest[:] = start
     total[:] = 0
+    latest[:] = -(1 << 62)
     first = start
     for i in range(start, stop):
-        now = known_at[i]
-        total[rows[i - start].feed] += max(traded[i, 0], 0)
+        now, own = known_at[i], rows[i - start].feed
+        if ts[i] > latest[own]:
+            latest[own] = ts[i]
+            counted[i - start] = max(traded[i, 0], 0)
+            total[own] += counted[i - start]
+        else:
+            total[own] += _count(i, start, oldest[own], ts, traded, rows, counted)
         if i + 1 < stop and known_at[i + 1] == now:
             continue
         for k in range(first, i + 1):
@@ -81,7 +116,7 @@ def _sum_windows(
             at = oldest[feed]
             while known_at[at] <= now - window or rows[at - start].feed != feed:
                 if rows[at - start].feed == feed:
-                    total[feed] -= max(traded[at, 0], 0)
+                    total[feed] -= counted[at - start]
                 at += 1
             oldest[feed] = at
             rows[k - start].volume = total[feed] / 100.0 if traded[k, 0] >= 0 else math.nan
@@ -128,8 +163,8 @@ def _pack_contract(
 @in_place
 def pack_ladder(
     begin: int, end: int, specs: Records, offsets: Ints, known_at: Ints, ts: Ints, feed_ends: Ints,
-    feed_of_run: Ints, rank: Ints, bids: Ints, asks: Ints, interests: Ints, traded: Ints, window: int, oldest: Ints,
-    total: Ints, packed: npt.NDArray[np.bool_], shift: Ints, rows: Records,
+    feed_of_run: Ints, rank: Ints, bids: Ints, asks: Ints, interests: Ints, traded: Ints, window: int, counted: Ints,
+    oldest: Ints, total: Ints, latest: Ints, packed: npt.NDArray[np.bool_], shift: Ints, rows: Records,
 ) -> None:  # fmt: skip
     """Write the records of every contract of an event, one contract after the other.
 
@@ -148,8 +183,10 @@ def pack_ladder(
         interests: see ``offsets``.
         traded: see ``offsets``.
         window: of the volume, microseconds.
+        counted: scratch, a place a row of the longest contract.
         oldest: scratch, a place a feed.
         total: the same.
+        latest: the same.
         packed: scratch, a place a contract.
         shift: receives, for each contract, what leads from its first record to the place of its first row.
         rows: receives records of dtype ``QUOTE``: row i of contract c is ``rows[i + shift[c]]``.
@@ -166,7 +203,7 @@ def pack_ladder(
         mine = rows[filled : filled + stop - start]
         _pack_contract(start, stop, known_at, ts, feed_ends, feed_of_run, rank, bids, asks, interests, mine)
         if rank.size > 1:
-            _sum_windows(start, stop, known_at, traded, window, oldest, total, mine)
+            _sum_windows(start, stop, known_at, ts, traded, window, counted, oldest, total, latest, mine)
         else:
-            _sum_window(start, stop, known_at, traded, window, mine)
+            _sum_window(start, stop, known_at, ts, traded, window, counted, mine)
         filled += stop - start

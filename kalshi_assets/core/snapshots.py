@@ -123,8 +123,10 @@ class Scratch(NamedTuple):
         lines: the same.
         places: the same.
         rows: the packed quotes of one event, see ``quote_rows.pack_ladder``.
+        counted: for packing.
         oldest: for packing.
         traded: for packing.
+        latest: for packing.
         packed: for packing.
         shift: where a contract's quotes lie in ``rows``.
         support: of a law to compare with.
@@ -149,8 +151,10 @@ class Scratch(NamedTuple):
     lines: Floats
     places: Ints
     rows: Records
+    counted: Ints
     oldest: Ints
     traded: Ints
+    latest: Ints
     packed: npt.NDArray[np.bool_]
     shift: Ints
     support: Ints
@@ -173,7 +177,8 @@ def scratch_arrays(specs: SpecIndex, quotes: QuoteColumns, max_points: int) -> S
         np.empty(n_edges, np.int64), np.empty(n_edges), np.empty(n_edges, np.int64), np.empty(n_edges),
         np.empty((2, n_edges), np.int64), np.empty((4, n_edges)),
         *dense_workspace(max_contracts, capacity),
-        np.empty(most, QUOTE), np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64),
+        np.empty(most, QUOTE), np.empty(int(np.diff(quotes.offsets).max(initial=0)), np.int64),
+        np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64), np.empty(n_feeds, np.int64),
         np.empty(n_contracts, np.bool_), np.empty(n_contracts, np.int64),
         np.empty(max_points + n_edges, np.int64), np.empty(max_points + n_edges),
         np.empty(len(num.NUMBERS)), np.empty(len(num.COUNTS), np.int64),
@@ -242,7 +247,8 @@ def evaluate(
         if event != packed:
             pack_ladder(
                 start, stop, spec_rows, quote_offsets, known_at, ts, feed_ends, feed_of_run, feed_rank, bids,
-                asks, interests_of, traded_of, rules.volume_window, x.oldest, x.traded, x.packed, x.shift, x.rows,
+                asks, interests_of, traded_of, rules.volume_window, x.counted, x.oldest, x.traded, x.latest, x.packed,
+                x.shift, x.rows,
             )  # fmt: skip
             packed = event
 
