@@ -126,10 +126,12 @@ def _newest_mappings(lake: Lake) -> dict[str, dict[str, Any]]:
 
 
 def _dated_mappings(lake: Lake, catalog: Catalog, received_at: datetime) -> pa.Table:
-    """The catalog's mappings; where a stand-in is or was in force, what replaces it is dated by the change.
+    """What the catalog's mappings add to those held: the changes after the newest version.
 
-    The exchange's closing times say nothing of when they were changed, and a calendar that was read
-    late was not there to be believed: neither can rewrite what was recorded for an earlier time.
+    A recorded version is never rewritten. A calendar dates its changes itself. The exchange's closing times
+    say nothing of when they were changed, a calendar that was read late was not there to be believed, and
+    one that now says otherwise of a time already recorded did not say so then: these are dated by the
+    change that the exchange tells, else by the receipt.
     """
     held = _newest_mappings(lake)
     changes = catalog.events.select(["event_ticker", "changed_at"]).to_pylist()
@@ -140,15 +142,18 @@ def _dated_mappings(lake: Lake, catalog: Catalog, received_at: datetime) -> pa.T
     kept: list[dict[str, Any]] = []
     for event, rows in by_event.items():
         then = held.get(event)
-        rows.sort(key=lambda r: r["known_at"])
-        newest = rows[-1]
-        if then is None or not (then["source"].startswith(_STAND_IN) or newest["source"].startswith(_STAND_IN)):
+        if then is None:
             kept += rows
+            continue
+        since, change = then["effective_from"], changed_at[event]
+        newest = max(rows, key=lambda r: r["known_at"])
+        later = [r for r in rows if r["known_at"] > since]
+        stand_in = newest["source"].startswith(_STAND_IN)
+        calendars = not stand_in and not then["source"].startswith(_STAND_IN)
+        if calendars and later:
+            kept += later
         elif any(then[c] != newest[c] for c in _FACTS):
-            since, change = then["effective_from"], changed_at[event]
-            later = [r for r in rows if r["known_at"] > since]
-            by_exchange = newest["source"].startswith(_STAND_IN) and since < change <= received_at
-            moment = change if by_exchange else received_at
+            moment = change if stand_in and since < change <= received_at else received_at
             kept += later or [{**newest, "ts": moment, "known_at": moment}]
     return pa.Table.from_pylist(kept, schema=catalog.event_market_map.schema)
 

@@ -200,6 +200,18 @@ def test_a_calendar_that_is_read_late_replaces_the_stand_in_from_its_receipt(lak
     ]  # fmt: skip
 
 
+def test_a_calendar_that_restates_a_recorded_time_is_believed_from_its_receipt(lake):
+    told = datetime(2026, 1, 5, tzinfo=UTC)
+    market_catalog(context(lake, (DECEMBER[0], RELEASE, told)), WHOLE)
+    both = Scope([OLD, NEW], (SERIES,))
+    restated = (DECEMBER[0], MOVED_TO, told)
+    for now in (LATER, LAST):
+        assert not market_catalog(context(lake, restated, now=now), both).failed
+        assert [(e["known_at"], e["release_time"], e["mapping_version"]) for e in events_of(lake)] == [
+            (LISTED, RELEASE, "v1"), (LATER, MOVED_TO, "v2"),
+        ]  # fmt: skip
+
+
 def events_of(lake):
     return lake.read("events", history=True).to_pylist()
 
