@@ -182,6 +182,7 @@ def feature_panel(
 
 def _named_snapshots(distributions: pa.Table, max_age: int) -> _Snapshots:
     named = distributions.filter(pc.not_equal(distributions["horizon"], DAILY))
+    _refuse_unmapped(named)
     event = codes(named["event_ticker"], vocabulary(named["event_ticker"]))
     mapping = codes(named["mapping_version"], versions := vocabulary(named["mapping_version"]))
     life, at = event * (len(versions) + 1) + mapping, times(named["as_of"])
@@ -195,6 +196,15 @@ def _named_snapshots(distributions: pa.Table, max_age: int) -> _Snapshots:
     values = np.column_stack([reals(rows[name]) for name in FEATURE_BASE])
     values[~fresh] = np.nan
     return _Snapshots(rows, life, as_of, release, np.where(fresh, inputs, MISSING_TIME), values)
+
+
+def _refuse_unmapped(rows: pa.Table) -> None:
+    if rows["mapping_version"].null_count:
+        i = pc.index(pc.is_null(rows["mapping_version"]), True).as_py()
+        raise DomainError(
+            f"snapshot {rows['horizon'][i]} of {rows['event_ticker'][i]} does not say which mapping of its event's"
+            " release it was laid by; rebuild the event's distributions"
+        )
 
 
 def _refuse_late_snapshots(rows: pa.Table, as_of: Ints, release: Ints) -> None:

@@ -112,6 +112,11 @@ def test_strictly_before_the_release() -> None:
             panel([snapshot_row("5min", as_of=RELEASE + late, mean=3.0)])
 
 
+def test_a_snapshot_that_names_no_mapping_is_refused() -> None:
+    with pytest.raises(DomainError, match="snapshot 1h of KXCPIYOY-24JUN does not say which mapping"):
+        panel([snapshot_row("1d", mean=3.0), snapshot_row("1h", mean=3.0, mapping_version=None)])
+
+
 def test_a_two_year_old_distribution_is_not_joined() -> None:
     old = RELEASE - timedelta(days=730)
     rows = by_horizon(panel([
