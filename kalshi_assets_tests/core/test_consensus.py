@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from kalshi_assets.core.columns import MISSING_TIME, micros_of
-from kalshi_assets.core.consensus import consensus_known, consensus_of_events
+from kalshi_assets.core.consensus import consensus_known, consensus_of_events, consensus_then
 from kalshi_assets_tests.core.event_rows import RELEASE, event_row, table
 
 DAY = timedelta(days=1)
@@ -43,3 +43,17 @@ def test_the_newest_known_and_not_too_old() -> None:
     assert np.isnan(value).all()
     none = consensus_of_events(table("consensus", []), table("events", [event_row()]))
     assert np.isnan(consensus_known(none, pa.array(["KXCPIYOY-24JUN"] * 7), as_of, max_age=DAY)[0]).all()
+
+
+def test_a_period_that_is_corrected_later_is_not_the_one_of_before() -> None:
+    wrong, right = date(2024, 5, 1), date(2024, 6, 1)
+    events = [event_row(period=wrong), event_row(period=right, known_at=RELEASE - 2 * DAY), event_row("KXU3-24JUN")]
+    said = [forecast(9.9, 30, wrong), forecast(3.1, 9, right), forecast(3.0, 1, right)]
+    asked = [70, 40, 3, 2, 0]
+    as_of = np.array([micros_of(RELEASE - d * DAY) for d in asked])
+    tables = table("consensus", said), table("events", events)
+    value, known = consensus_then(*tables, pa.array(["KXCPIYOY-24JUN"] * 5), as_of, max_age=60 * DAY)
+    np.testing.assert_array_equal(value, [np.nan, np.nan, 9.9, 3.1, 3.0])
+    assert known.tolist()[2:] == [micros_of(RELEASE - d * DAY) for d in (30, 9, 1)]
+    nothing, _ = consensus_then(*tables, pa.array(["KXU3-24JUN", "OTHER"]), as_of[:2], max_age=60 * DAY)
+    assert np.isnan(nothing).all()

@@ -147,3 +147,27 @@ def test_without_references_only_their_columns_are_missing() -> None:
                 assert bare[key][name] == value, (key, name)
             elif name != "inputs_known_at":
                 assert bare[key][name] is None, (key, name)
+
+
+def test_a_rate_decision_rests_on_no_event_beside_it_and_on_the_day_that_was_known() -> None:
+    """Between March and April 2027 lies a decision that no packaged file knows: only its own row may use its day."""
+    march, april = datetime(2027, 3, 17, 18, tzinfo=UTC), datetime(2027, 4, 28, 18, tzinfo=UTC)
+    day = date(2027, 3, 10)
+    at = datetime(2027, 3, 10, 21, tzinfo=UTC)
+    given = PlainReferences(events=[event_row("KXFED-27MAR", march), event_row("KXFED-27APR", april)])
+    given.fed_funds_futures = [
+        {"contract_month": date(2027, m, 1), "date": day, "price": 95.0 - m / 10, "ts": at, "known_at": at}
+        for m in (2, 3, 4, 5)
+    ]  # fmt: skip
+    prices = [price_row("DFEDTARU", day, 4.5)]
+    rows = {
+        e: snapshot_row("7d", e, r, as_of=at + DAY, tail_threshold_1=5.0)
+        for e, r in (("KXFED-27MAR", march), ("KXFED-27APR", april))
+    }
+    both = built(list(rows.values()), prices, given)
+    for event, row in rows.items():
+        (alone,) = built([row], prices, given).values()
+        assert both[event, "7d", "v1"] == alone
+        filed = row | {"event_date": date(2027, 6, 16)}
+        (moved,) = built([filed], prices, given).values()
+        assert moved["ref_mean"] == alone["ref_mean"] is not None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_assets.core.horizons import DAILY, HORIZONS, SNAPSHOTS, snapshot_grid
+from kalshi_assets.core.columns import micros_of
+from kalshi_assets.core.horizons import DAILY, HORIZONS, SNAPSHOTS, relaid, rows_in_force, snapshot_grid
 from kalshi_assets.errors import DomainError
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -134,3 +137,44 @@ def test_the_instant_at_which_the_new_date_became_known_is_the_new_dates() -> No
     later = RELEASE + timedelta(days=1)
     found = snapshot_grid(versions((RELEASE, RELEASE - timedelta(days=20), "v1"), (later, told, "v2"))).to_pylist()
     assert ("7d", "v1") not in {(r["horizon"], r["mapping_version"]) for r in found}
+
+
+def test_nothing_is_laid_before_the_event_was_known() -> None:
+    known = RELEASE - timedelta(days=6)
+    found = snapshot_grid(versions((RELEASE, known, "v1"))).to_pylist()
+    assert min(r["as_of"] for r in found) >= known
+    assert {r["horizon"] for r in found} == {"3d", "1d", "4h", "1h", "15min", "5min", DAILY}
+
+
+def test_a_grid_is_laid_anew_by_what_was_known_at_each_time() -> None:
+    told, later = RELEASE - timedelta(days=5), RELEASE + timedelta(days=10)
+    honest = versions((RELEASE, RELEASE - timedelta(days=20), "v1"), (later, told, "v2"))
+    grid = snapshot_grid(honest)
+    assert relaid(grid, honest).equals(grid)
+    # A grid that was laid by the newest row alone, which is known from the start.
+    leaking = snapshot_grid(versions((later, RELEASE - timedelta(days=20), "v2")))
+    for before, after in zip(leaking.to_pylist(), relaid(leaking, honest).to_pylist(), strict=True):
+        known = ("v1", RELEASE) if before["as_of"] < told else ("v2", later)
+        assert (after["mapping_version"], after["release_time"]) == known
+        assert after["as_of"] == before["as_of"]
+    late = versions((later, told, "v2"))
+    assert min(relaid(leaking, late)["as_of"].to_pylist()) >= told
+    assert relaid(leaking, honest.slice(0, 0)).num_rows == 0
+
+
+def test_the_row_in_force_against_a_search_by_hand() -> None:
+    rng = random.Random(4)
+    known = [(rng.choice("ABC"), rng.randrange(20)) for _ in range(30)]
+    rows = [{"event_ticker": e, "known_at": RELEASE + timedelta(seconds=t)} for e, t in dict.fromkeys(known)]
+    schema = pa.schema([("event_ticker", pa.string()), ("known_at", pa.timestamp("us", "UTC"))])
+    asked = [(e, t) for e in "ABCD" for t in range(-1, 22)]
+    as_of = np.array([micros_of(RELEASE) + t * 1_000_000 for _, t in asked])
+    found = rows_in_force(pa.Table.from_pylist(rows, schema=schema), pa.array([e for e, _ in asked]), as_of)
+    for (event, t), row in zip(asked, found.tolist(), strict=True):
+        before = [
+            r["known_at"]
+            for r in rows
+            if r["event_ticker"] == event and r["known_at"] <= RELEASE + timedelta(seconds=t)
+        ]
+        assert (rows[row]["known_at"] if row >= 0 else None) == max(before, default=None)
+        assert row < 0 or rows[row]["event_ticker"] == event

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalshi_assets.core.bases import distributions_from_trades
 from kalshi_assets.core.distribution import DistributionConfig, DistributionTables, build_distributions
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.core.trade_prices import trade_prices
@@ -74,6 +75,21 @@ def test_a_coherent_ladder_keeps_its_last_prices() -> None:
     assert (found["n_live"], found["n_two_sided"]) == (4, 0)
     assert found["mean_low"] is found["median_spread_usd"] is None
     assert found["gate_reason"] is None
+
+
+def test_an_event_has_its_rows_whether_or_not_it_ever_trades() -> None:
+    """Else a trade ten minutes before the release would make rows appear that are as of an hour before it."""
+    times = [AS_OF - timedelta(days=1), AS_OF - timedelta(hours=1), AS_OF]
+    snapshots = pa.concat_tables([snapshots_table(times), snapshots_table(times[:1], horizon="daily")])
+    late = trade(NAMES[1], 60, age=timedelta(minutes=5))
+    never, at_last = (
+        distributions_from_trades(specs_of(LADDER), table(rows), snapshots, DistributionConfig())
+        for rows in ([], [late])
+    )
+    assert never["as_of"].to_pylist() == at_last["as_of"].to_pylist() == times
+    assert never["mean"].null_count == 3
+    assert never.slice(0, 2).equals(at_last.slice(0, 2))
+    assert at_last["n_live"].to_pylist() == [0, 0, 1]
 
 
 def test_an_upside_down_ladder_is_flagged() -> None:

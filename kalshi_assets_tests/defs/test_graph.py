@@ -33,6 +33,7 @@ from kalshi_assets.errors import GateError, StoreError
 from kalshi_assets.macro.reference_formats import REFERENCE_FORMATS
 from kalshi_assets.settings import Settings
 from kalshi_assets.sources import OpenSource
+from kalshi_assets.stages import distributions as distributions_stage
 from kalshi_assets.stages import features
 from kalshi_assets.stages.evidence import RULES_VERSION, data_hashes
 from kalshi_assets.stages.sources_hash import sources_hash
@@ -399,6 +400,24 @@ def test_a_builder_that_asks_when_things_happened_is_found_out_in_the_run(bench,
         assert re.search(r"horizon=\w+, mapping_version=v\d: \w+ was .+, became .+", row["first_offender"])
         assert row["detail"].startswith(row["first_offender"])
     assert bench.run("feature_panel", day=bench.days[0]).success
+
+
+def test_a_law_that_trades_break_stops_their_stage_as_well(bench, monkeypatch):
+    honest = distributions_stage.distributions_from_trades
+
+    def from_trades(*given: Any) -> pa.Table:
+        rows = honest(*given)
+        at = rows.schema.get_field_index("gate_reason")
+        return rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.string()))
+
+    day = bench.days[0]
+    assert bench.lake.read("trade_distributions", event_dates=[day])["gate_reason"].null_count < 9
+    with monkeypatch.context() as patch:
+        patch.setattr(distributions_stage, "distributions_from_trades", from_trades)
+        assert not bench.run("distributions", "feature_panel", day=day).success
+    (broken,) = (g for g in bench.workbench.results[-1].failed if g.check_name == "distribution_laws")
+    assert broken.detail.startswith("trade_distributions: ")
+    assert [r.stage for r in bench.workbench.results] == ["distributions"]
 
 
 def test_data_changed_after_its_check_is_stale(bench):

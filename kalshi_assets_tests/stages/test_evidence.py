@@ -1,18 +1,24 @@
 """What counts as evidence: passed, for exactly the rows that are in the lake, under the present rules."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+import kalshi_assets
 from kalshi_assets.core.gate_results import GateResult
 from kalshi_assets.errors import GateError
 from kalshi_assets.stages.evidence import (
     GATES,
     OUTPUTS,
     READS,
+    RULES_VERSION,
     STAGES,
     data_hashes,
     record_evidence,
     require_evidence,
 )
+from kalshi_assets.stages.sources_hash import hash_of_sources, sources_hash
 from kalshi_assets.store.lake import Lake
 from kalshi_assets_tests.stages.catalog_seed import DAY, LATER, fill_catalog, vouch, write
 
@@ -141,3 +147,30 @@ def test_evidence_that_stands_is_not_written_again(lake):
     assert lake.version("gate_evidence") == version
     vouch(lake, failed="schema_and_keys")
     assert lake.version("gate_evidence") > version
+
+
+def test_evidence_names_the_code_that_vouched_and_the_rules(lake, monkeypatch):
+    vouch(lake)
+    rows = lake.read("gate_evidence").to_pylist()
+    assert {(r["code_version"], r["rules_version"]) for r in rows} == {(sources_hash(), RULES_VERSION)}
+    monkeypatch.setattr("kalshi_assets.stages.evidence.sources_hash", lambda: "other")
+    vouch(lake)
+    assert {r["code_version"] for r in lake.read("gate_evidence").to_pylist()} == {sources_hash()}
+    vouch(lake, failed="catalog_complete")
+    named = {r["check_name"]: r["code_version"] for r in lake.read("gate_evidence").to_pylist()}
+    assert named == {"schema_and_keys": sources_hash(), "catalog_complete": "other"}
+
+
+def test_the_hash_of_the_sources_is_of_what_they_say_and_what_they_are_called(tmp_path):
+    package = tmp_path / "package"
+    shutil.copytree(Path(kalshi_assets.__file__).parent / "stages", package, ignore=shutil.ignore_patterns("*.pyc"))
+    said = [hash_of_sources(package)]
+    (package / "notes.txt").write_text("no code")
+    assert hash_of_sources(package) == said[0]
+    source = package / "evidence.py"
+    source.write_text(source.read_text("utf-8") + "# one more line\n", "utf-8")
+    said.append(hash_of_sources(package))
+    source.rename(package / "other.py")
+    said.append(hash_of_sources(package))
+    assert len(set(said)) == 3
+    assert len(sources_hash()) == 16
