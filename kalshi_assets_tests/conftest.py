@@ -11,6 +11,7 @@ import pytest
 
 from kalshi_assets.emulator.simulate import simulate
 from kalshi_assets.settings import facts_folder
+from kalshi_assets_tests import warm_runs
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDED = PROJECT.parent / "shared" / "archive" / "macro-run"
@@ -18,7 +19,7 @@ COMMAND = Path(sys.executable).with_name("kalshi-assets")
 
 
 class CommandLine:
-    """Runs the installed command as a person would, on a home of its own."""
+    """Runs the command on a home of its own, in a process of its own."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -29,6 +30,10 @@ class CommandLine:
         return {**kept, "KALSHI_ASSETS_HOME": str(self.home), **extra}
 
     def __call__(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return warm_runs.run(self.environment(**extra), *arguments, timeout=300)
+
+    def installed(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed program, as a person would: it has to import everything first."""
         return subprocess.run(
             [str(COMMAND), *arguments], env=self.environment(**extra), capture_output=True, text=True, timeout=300
         )

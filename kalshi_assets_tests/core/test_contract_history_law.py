@@ -89,7 +89,7 @@ histories = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(histories)
 def test_what_was_known_at_any_time_is_what_a_dictionary_of_versions_says(history):
     held, oracle = NONE, Oracle()
@@ -120,7 +120,7 @@ def different_states(draw):
     return records, [records[0], *draw(st.permutations(records[1:]))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(different_states())
 def test_the_order_of_arrival_alters_no_reading(both):
     ends = []

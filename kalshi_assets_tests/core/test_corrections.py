@@ -167,7 +167,7 @@ states = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(states, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_what_was_known_at_any_time_is_what_a_dictionary_of_versions_says(pulls, rng):
     held, versions = NOTHING, {}

@@ -37,7 +37,7 @@ def one(strikes: list[float], prices: Any, policy: str = "step", **facts: Any) -
     return found
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(coherent(), policies)
 def test_a_change_of_unit_changes_the_unit_only(prices: Any, policy: str) -> None:
     # strikes on the published tenth against strikes on whole numbers, a tick of one, ten times as large
@@ -52,7 +52,7 @@ def test_a_change_of_unit_changes_the_unit_only(prices: Any, policy: str) -> Non
         assert large[name] == pytest.approx(small[name], abs=1e-9), name
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(coherent(), policies, st.data())
 def test_a_redundant_contract_changes_nothing(prices: Any, policy: str, data: st.DataObject) -> None:
     strikes = [round(k / 10, 1) for k in range(len(prices))]
@@ -78,7 +78,7 @@ def test_a_redundant_contract_changes_nothing(prices: Any, policy: str, data: st
             assert again[name] == pytest.approx(plain[name], abs=1e-9), name
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(coherent(), policies)
 def test_mass_tails_and_bands(prices: Any, policy: str) -> None:
     found = one([round(k / 10, 1) for k in range(len(prices))], prices, policy)

@@ -143,7 +143,7 @@ def test_the_demos_archive_is_looked_for_where_a_run_makes_it(tmp_path):
 def test_a_library_that_does_not_load_is_named_and_the_rest_examined(ka, tmp_path, library):
     (tmp_path / "broken" / library).mkdir(parents=True)
     (tmp_path / "broken" / library / "__init__.py").write_text("raise ImportError('invalid ELF header')")
-    done = ka("doctor", PYTHONPATH=str(tmp_path / "broken"))
+    done = ka.installed("doctor", PYTHONPATH=str(tmp_path / "broken"))
     assert done.returncode == 1, done.stderr
     words = " ".join(done.stdout.split())
     assert f"Cannot be imported: {library} (ImportError: invalid ELF header)" in words

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from kalshi_assets.emulator import signatures
 from kalshi_assets.emulator.archive import load_archive
 from kalshi_assets.emulator.server import serve
-from kalshi_assets_tests.conftest import COMMAND, CommandLine
+from kalshi_assets_tests import warm_runs
+from kalshi_assets_tests.conftest import CommandLine
 from kalshi_assets_tests.e2e.leaks import documents, leaks, needles_of
 
 IDS = {"rsa": "7d1c4f0e-aaaa-4b1d-9c55-0123456789ab", "ed25519": "0e9b8a77-bbbb-4c2e-8d66-ba9876543210"}
@@ -67,14 +68,17 @@ class Sessions:
         for name in ("tmp", "user"):
             (self.elsewhere / name).mkdir(parents=True)
 
-    def __call__(self, *arguments, codes=(0,), program=(str(COMMAND),), **environment):
+    def __call__(self, *arguments, codes=(0,), program=(), **environment):
         places = {"TMPDIR": str(self.elsewhere / "tmp"), "HOME": str(self.elsewhere / "user")}
-        done = subprocess.run(
-            [*program, *arguments], env=self.ka.environment(**places, **environment), capture_output=True, timeout=300
-        )
-        self.printed.append((f"what {' '.join(arguments[:3])} printed", done.stdout + done.stderr))
-        assert done.returncode in codes, (arguments, done.stderr.decode()[-2000:])
-        return done.stdout.decode()
+        given = self.ka.environment(**places, **environment)
+        if program:
+            command = [*program, *arguments]
+            done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+        else:
+            done = warm_runs.run(given, *arguments, timeout=300)
+        self.printed.append((f"what {' '.join(arguments[:3])} printed", (done.stdout + done.stderr).encode()))
+        assert done.returncode in codes, (arguments, done.stderr[-2000:])
+        return done.stdout
 
     def documents(self):
         """Everything that is there now, by name."""

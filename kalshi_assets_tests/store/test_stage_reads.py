@@ -76,7 +76,7 @@ labels = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     quotes=quotes,
     changes=st.lists(st.tuples(st.integers(0, 2), HOURS), max_size=4),
