@@ -87,7 +87,7 @@ def test_on_demand_equals_the_stage(filled):
 
 
 def test_a_person_sees_tables_and_what_comes_next(ka_filled, archive):
-    done = ka_filled("run", "--source", f"archive:{archive}")
+    done = ka_filled.installed("run", "--source", f"archive:{archive}")
     assert done.returncode == 0
     for words in ("promotion_verdict", "insufficient_evidence", "simulated prices", "make ui", "Why not promoted"):
         assert words in done.stdout
