@@ -57,13 +57,15 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
         StoreError: an unknown or missing column, a type that does not fit without loss, a time
             without time zone, a null where a value is required, or a row that breaks a check of the table.
     """
-    unknown = [c for c in rows.column_names if c not in spec.schema.names]
+    names, declared = rows.column_names, set(spec.schema.names)
+    unknown = [c for c in names if c not in declared]
     if unknown:
         hint = " (the store writes that column itself)" if unknown[0] in BOOKKEEPING else ""
         raise StoreError(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
-    if len(set(rows.column_names)) != rows.num_columns:
-        raise StoreError(f"Rows for table {spec.name} name a column twice: {rows.column_names}.")
-    table = pa.table([_column(spec, field, rows) for field in spec.schema], schema=spec.schema)
+    given = dict(zip(names, rows.columns, strict=True))
+    if len(given) != len(names):
+        raise StoreError(f"Rows for table {spec.name} name a column twice: {names}.")
+    table = pa.table([_column(spec, field, rows, given.get(field.name)) for field in spec.schema], schema=spec.schema)
     breach = first_breach(spec, table)
     if breach is not None:
         check, row = breach
@@ -95,13 +97,12 @@ def key_text(spec: TableSpec, rows: pa.Table, row: int) -> str:
     return "(" + ", ".join(f"{c}={rows.column(c)[row].as_py()}" for c in known) + ")"
 
 
-def _column(spec: TableSpec, field: pa.Field, rows: pa.Table) -> pa.ChunkedArray:
+def _column(spec: TableSpec, field: pa.Field, rows: pa.Table, column: pa.ChunkedArray | None) -> pa.ChunkedArray:
     where = f"{spec.name}.{field.name}"
-    if field.name not in rows.column_names:
+    if column is None:
         if not field.nullable:
             raise StoreError(f"Rows for table {spec.name} lack the column {field.name}, which is required.")
         return _nulls(rows.num_rows, field.type)
-    column = rows.column(field.name)
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         raise StoreError(f"Column {where} has times without a time zone; give them in UTC.")
     if column.type != field.type:
