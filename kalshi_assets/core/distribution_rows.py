@@ -109,8 +109,9 @@ def _lattice_values(index: Ints, tick: Floats) -> Floats:
 def _conform(columns: dict[str, pa.Array | pa.ChunkedArray], inherited: pa.Table, table: str) -> pa.Table:
     """Columns in the table's order and types; what was not computed is inherited from the snapshots."""
     schema = TABLES[table].schema
-    arrays = [pc.cast(columns[f.name] if f.name in columns else inherited[f.name], f.type) for f in schema]
-    return pa.table(arrays, schema=schema)
+    given = ((columns[f.name] if f.name in columns else inherited[f.name], f.type) for f in schema)
+    # A cast that changes nothing costs as much as it costs to make the column.
+    return pa.table([c if c.type == kind else pc.cast(c, kind) for c, kind in given], schema=schema)
 
 
 def rung_rows(snapshots: pa.Table, ladders: Ladders, run: Evaluation) -> pa.Table:
