@@ -104,16 +104,29 @@ class BatchingEventLog(SqliteEventLogStorage):
         finally:
             self._db_lock = lock
 
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store one event.
+
+        Raises:
+            NoRoom: the disk is full. After any other error Dagster tells the terminal.
+        """
+        with self._room():
+            super().store_event(event)
+
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store a batch in one transaction.
 
         Raises:
             NoRoom: the disk is full. After any other error Dagster tells the terminal and tries event by event.
         """
+        with self._room(), self.one_transaction():
+            for event in events:
+                self.store_event(event)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
         try:
-            with self.one_transaction():
-                for event in events:
-                    self.store_event(event)
+            yield
         except Exception as error:
             if is_full(error, Path(self._base_dir)):
                 raise NoRoom from error

@@ -121,7 +121,8 @@ def test_weighting_trades_by_recency_is_no_worse_than_weighting_them_alike(home,
     weighted, alike = means
     for horizon, mean in weighted.items():
         print(f"U3 {horizon}: CRPS of trades by recency {mean:.4f}, alike {alike[horizon]:.4f}")
-    assert all(weighted[h] <= alike[h] for h in ("14d", "7d", "3d", "1d", "5min"))
+    assert len(weighted) == 9
+    assert all(weighted[h] <= alike[h] for h in weighted)
 
 
 def test_all_trades_arrive_from_both_tiers(home, macro):
