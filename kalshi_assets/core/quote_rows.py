@@ -43,13 +43,18 @@ def _price(units: int, empty_at: int) -> int:
 
 
 @in_place
-def _count(i: int, start: int, oldest: int, ts: Ints, traded: Ints, rows: Records, counted: Ints) -> int:
-    """What a row that is late about its feed's clock adds to the window that begins at ``oldest``.
+def _count(
+    i: int, start: int, oldest: int, latest: np.int64, ts: Ints, traded: Ints, rows: Records, counted: Ints
+) -> int:
+    """What a row adds to its feed's window, which begins at ``oldest``; ``latest`` is the feed's greatest ts before it.
 
     A row about an instant of which its feed has spoken before is a correction: its volume takes the place
     of the first row's, for as long as that one lies in the window.
     """
     volume = max(int(traded[i, 0]), 0)
+    counted[i - start] = volume
+    if ts[i] > latest:
+        return volume
     for k in range(start, i):
         if ts[k] == ts[i] and rows[k - start].feed == rows[i - start].feed:
             counted[i - start] = 0
@@ -58,7 +63,6 @@ def _count(i: int, start: int, oldest: int, ts: Ints, traded: Ints, rows: Record
             held = int(counted[k - start])
             counted[k - start] = volume
             return volume - held
-    counted[i - start] = volume
     return volume
 
 
@@ -75,12 +79,8 @@ def _sum_window(
     oldest, first, total, latest = start, start, 0, np.int64(-(1 << 62))
     for i in range(start, stop):
         now = known_at[i]
-        if ts[i] > latest:
-            latest = ts[i]
-            counted[i - start] = max(traded[i, 0], 0)
-            total += counted[i - start]
-        else:
-            total += _count(i, start, oldest, ts, traded, rows, counted)
+        total += _count(i, start, oldest, latest, ts, traded, rows, counted)
+        latest = max(latest, ts[i])
         if i + 1 < stop and known_at[i + 1] == now:
             continue
         while known_at[oldest] <= now - window:
@@ -103,12 +103,8 @@ def _sum_windows(
     first = start
     for i in range(start, stop):
         now, own = known_at[i], rows[i - start].feed
-        if ts[i] > latest[own]:
-            latest[own] = ts[i]
-            counted[i - start] = max(traded[i, 0], 0)
-            total[own] += counted[i - start]
-        else:
-            total[own] += _count(i, start, oldest[own], ts, traded, rows, counted)
+        total[own] += _count(i, start, oldest[own], latest[own], ts, traded, rows, counted)
+        latest[own] = max(latest[own], ts[i])
         if i + 1 < stop and known_at[i + 1] == now:
             continue
         for k in range(first, i + 1):
