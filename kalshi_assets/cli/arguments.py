@@ -36,9 +36,9 @@ class Dates(click.ParamType[tuple[date, date]]):
         """Read a range."""
         if isinstance(value, tuple):
             return value
-        first, _, last = value.partition(":")
+        first, colon, last = value.partition(":")
         try:
-            return date.fromisoformat(first), date.fromisoformat(last or first)
+            return date.fromisoformat(first), date.fromisoformat(last if colon else first)
         except ValueError:
             self.fail(f"{value!r} is no range of days: write it like 2024-01-01:2024-12-31.", param, ctx)
 

@@ -16,7 +16,19 @@ from kalshi_assets.cli import operating, reading
 from kalshi_assets.errors import KalshiAssetsError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands whose reader may have seen enough, which is no failure."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kalshi_assets")
 def cli() -> None:
     """Point-in-time research on Kalshi macro event markets."""
@@ -61,9 +73,6 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("kalshi-assets: interrupted; what was committed stays, run the same command again.", err=True)
         return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         click.echo(f"kalshi-assets: the system refused{where}: {error.strerror or error}.", err=True)

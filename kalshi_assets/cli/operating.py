@@ -83,12 +83,16 @@ def maintain(keep_days: int, dry_run: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.option("--offline", is_flag=True, help="Ask nothing of other machines.")
 @click.option("--deep/--shallow", default=None, help="Read every data file (default: where the lake is below 1 GB).")
-@click.option("--repair", "mend", is_flag=True, help="Mend first what can be mended without losing anything.")
+@click.option(
+    "--repair", "mend", is_flag=True, help="Mend first what can be mended; for quotes and trades a copy is better."
+)
 def doctor(source: str | None, as_json: bool, offline: bool, deep: bool | None, mend: bool) -> None:
     """Examine settings, keys, the source, the disk and the lake, and say what to do.
 
     --repair mends logs, takes damaged files out of the tables that a run fills again, and removes
-    what killed runs left; it says each thing that it did or refused on standard error.
+    what killed runs left; it says each thing that it did or refused on standard error. Quotes and trades
+    are filled again with what the exchange says now, dated as first seen, and rows that it no longer
+    serves (books, deleted contracts) are gone: restoring the file from a copy is better.
     """
     from kalshi_assets.doctor import examine, exit_code
     from kalshi_assets.doctor.report import check_json, print_checks, reading

@@ -45,8 +45,10 @@ def distribution(event: str, as_of: datetime, tail_policy: str, snapshot: str | 
     from kalshi_assets.store.opening import open_lake
 
     skip_the_compiler()
-    lake = open_lake(Settings.from_environment())
-    answer = distribution_at(lake, event, as_of, tail_policy=tail_policy, snapshot=snapshot)
+    settings = Settings.from_environment()
+    answer = distribution_at(
+        open_lake(settings), event, as_of, tail_policy=tail_policy, snapshot=snapshot, traded=settings.traded_series
+    )
     if as_json:
         click.echo(json.dumps(answer, default=str))
     else:
@@ -133,6 +135,8 @@ def leakcheck(
 
     if (panel is None) != (as_of_column is None) or (panel and function):
         raise UsageError("Give --panel and --as-of-column together, or --function alone, or none of them.")
+    if panel and (dates is not None or seed is not None):
+        raise UsageError("A finished panel is looked at as a whole: leave out --dates and --seed.")
     lake = published(open_lake(Settings.from_environment()), snapshot)
     days = None if dates is None else [d for d in lake.event_dates("events") if dates[0] <= d <= dates[1]]
     if panel is not None and as_of_column is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -110,7 +111,12 @@ def check_function(lake: Lake, name: str, dates: Sequence[date] | None = None, s
     inputs = {**ladders(lake, held), **{table: lake.read(table, history=True) for table in _SHARED}}
 
     def build(given: Inputs, snapshots: pa.Table) -> Outputs:
-        return {"features": _as_rows(name, function(dict(given), snapshots))}
+        try:
+            made = function(dict(given), snapshots)
+            table = made if isinstance(made, pa.Table) else pa.table(made)
+        except Exception as error:  # Whatever a user's own code does is the user's to mend.
+            raise UsageError(f"{name} failed {_place_of(error)}: {_said(error)}") from error
+        return {"features": _as_rows(name, table)}
 
     probing = probe(Pipeline(name, inputs, snapshot_grid(inputs[EVENTS], daily_grid=False), build), seed=seed)
     # Whether the function looks at its as-of time at all is its own business.
@@ -185,15 +191,24 @@ def _load(name: str) -> Callable[[dict[str, pa.Table], pa.Table], Any]:
     sys.path.insert(0, str(Path.cwd()))  # A command that is installed does not look where it is called.
     try:
         found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{name} cannot be imported ({error}): run this where the module is.") from error
+    except Exception as error:  # As above: a module runs while it is imported.
+        raise UsageError(f"{name} cannot be imported ({_said(error)}): run this where the module is.") from error
     if not callable(found):
         raise UsageError(f"{name} is no function.")
     return found  # type: ignore[no-any-return]
 
 
-def _as_rows(name: str, made: Any) -> pa.Table:
-    table = made if isinstance(made, pa.Table) else pa.table(made)
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _place_of(error: Exception) -> str:
+    """The innermost line of a trace."""
+    (*_, last) = traceback.extract_tb(error.__traceback__)
+    return f"in {Path(last.filename).name}, line {last.lineno}"
+
+
+def _as_rows(name: str, table: pa.Table) -> pa.Table:
     missing = [c for c in ("event_ticker", "horizon", "as_of") if c not in table.column_names]
     if missing:
         raise UsageError(f"What {name} gives has no column {', '.join(missing)}: every row must name its snapshot.")

@@ -47,6 +47,18 @@ def test_dates_without_events(ka, archive):
     assert "they cover" in said
 
 
+@pytest.mark.parametrize("dates", ["2024-01-01:", ":2024-01-01"])
+def test_half_a_range_of_dates_is_none(ka, dates):
+    assert "is no range of days" in ka("run", "--dates", dates).stderr
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure(ka):
+    query = "select * from range(200000)"
+    line = f"set -o pipefail; {COMMAND} sql '{query}' --format csv | head -1"
+    done = subprocess.run(["bash", "-c", line], env=ka.environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "range\n", "")
+
+
 def test_dates_that_are_none(ka, archive):
     done = ka("run", "--source", f"archive:{archive}", "--dates", "yesterday")
     assert done.returncode == 2

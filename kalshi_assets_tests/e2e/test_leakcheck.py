@@ -6,6 +6,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from kalshi_assets.errors import UsageError
 from kalshi_assets.stages.leak_check import check_function, check_panel
 from kalshi_assets.store.lake import Lake, Scope
 from kalshi_assets.store.snapshots import newest_snapshot, record_snapshot
@@ -48,6 +49,21 @@ def test_the_lakes_own_rows_pass(filled):
     assert done.returncode == 0, done.stdout
     for words in ("distributions", "feature_panel", "future_blind", "order_independent", "canaries", "order_of_times"):
         assert words in done.stdout
+
+
+def gives_nothing(inputs, snapshots):
+    return None
+
+
+def fails(inputs, snapshots):
+    return inputs["no such table"]
+
+
+def test_a_module_that_is_wrong_is_said_in_a_sentence(lake, tmp_path, monkeypatch):
+    (tmp_path / "features_of_mine.py").write_text("def build(inputs, snapshots:\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"features_of_mine:build cannot be imported \(SyntaxError: "):
+        check_function(lake, "features_of_mine:build")
 
 
 def test_a_users_function_is_probed(lake):
@@ -136,7 +152,10 @@ def test_an_as_of_time_after_the_release_is_found(lake, tmp_path):
         (("--panel", "p.csv"), "--as-of-column together"),
         (("--function", "nowhere"), "my_features:build"),
         (("--function", "no_such_module_here:build"), "cannot be imported"),
+        (("--function", f"{__name__}:gives_nothing"), "gives_nothing failed in "),
+        (("--function", f"{__name__}:fails"), "fails failed in test_leakcheck.py, line "),
         (("--panel", "absent.csv", "--as-of-column", "t"), "cannot be read"),
+        (("--panel", "p.csv", "--as-of-column", "t", "--seed", "1"), "leave out --dates and --seed"),
     ],
 )
 def test_what_cannot_be_checked_is_said_in_a_sentence(filled, arguments, words):
