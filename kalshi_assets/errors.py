@@ -11,6 +11,7 @@
     │   ├── RequestRefused       another 4xx
     │   └── MalformedResponse    a body that breaks the documented shape
     ├── StoreError               the lake: a damaged table, a schema breach, a lost commit race
+    │   ├── RowsRefused          rows that break a table's schema or checks, or contradict what it holds
     │   ├── StoreUnreachable     the bucket that holds the lake gave no usable answer
     │   ├── DiskFull             no room where the home or the lake lies
     │   └── HomeInUse            another process holds the home
@@ -71,6 +72,10 @@ class MalformedResponse(ExchangeError):
 
 class StoreError(KalshiAssetsError):
     """The event-time store could not read or commit."""
+
+
+class RowsRefused(StoreError):
+    """Rows that a table cannot take, whoever brings them and however often."""
 
 
 class StoreUnreachable(StoreError):

@@ -36,7 +36,6 @@ class Workbench:
         results: what each stage of this run returned.
         seconds: how long each of them took.
         failure: the error that ended the run, if one did.
-        reference_faults: what is wrong with the user's reference files; None until they were taken in.
     """
 
     lake: Lake
@@ -48,7 +47,6 @@ class Workbench:
     results: list[StageResult] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     failure: KalshiAssetsError | None = None
-    reference_faults: tuple[str, ...] | None = None
 
     def chosen_series(self) -> tuple[str, ...]:
         """The run's series: as asked, else those that the lake holds, else the source's default."""
@@ -73,10 +71,9 @@ class Workbench:
         )
 
     def _take_in_references(self, run_id: str) -> tuple[str, ...]:
-        if self.reference_faults is None:
-            folder = self.source.settings.home / "references"
-            self.reference_faults = sentences(import_folder(self.lake, folder, now=datetime.now(UTC), run_id=run_id))
-        return self.reference_faults
+        # For every stage that asks: what one took in is taken back where that stage fails.
+        folder = self.source.settings.home / "references"
+        return sentences(import_folder(self.lake, folder, now=datetime.now(UTC), run_id=run_id))
 
 
 @dg.resource(

@@ -24,7 +24,7 @@ from kalshi_assets.core.ordering import key_numbers
 from kalshi_assets.core.strategy import StrategyConfig
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.core.trading_sessions import Sessions
-from kalshi_assets.errors import StoreError, UsageError
+from kalshi_assets.errors import RowsRefused, UsageError
 from kalshi_assets.macro.option_quotes import by_day, is_long_surface
 from kalshi_assets.macro.reference_checks import Checked, check_reference
 from kalshi_assets.macro.reference_files import SUFFIXES, read_reference_file, sha256_of
@@ -134,9 +134,9 @@ def import_file(lake: Lake, kind: str, path: Path, *, now: datetime, run_id: str
         rows = _beside_published(lake, checked.rows) if kind == "asset_prices" else checked.rows
         lake.append(kind, rows, run_id=run_id)
         answer = _taken_in(kind, path, checked)
-    except (UsageError, StoreError) as error:
+    except (UsageError, RowsRefused) as error:
         reason = str(error).rstrip(".")
-        if isinstance(error, StoreError):
+        if isinstance(error, RowsRefused):
             reason += "; a correction needs a known_at of its own, later than that of what it corrects"
         checked = None
         sentence = f"References: {kind}/{path.name} was refused: {reason}. Runs go on without it."

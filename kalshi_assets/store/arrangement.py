@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.ordering import first_duplicate, order_and_duplicate, packed_keys, runs, sort_permutation
 from kalshi_assets.core.tables import TableSpec
-from kalshi_assets.errors import StoreError
+from kalshi_assets.errors import RowsRefused
 from kalshi_assets.store.conform import conform, key_text, row_key
 from kalshi_assets.store.files import Partition
 from kalshi_assets.store.workers import WORKERS
@@ -54,14 +54,14 @@ def arrange(spec: TableSpec, rows: pa.Table) -> Arranged:
     """Check that rows fit their table, and find each partition's rows.
 
     Raises:
-        StoreError: as ``conform`` does, for an empty text in a partition column, or for one key twice.
+        RowsRefused: as ``conform`` does, for an empty text in a partition column, or for one key twice.
     """
     table = conform(spec, rows)
     ranges, order = _grouped(spec, table)
     for partition in ranges:
         if "" in partition:
             column = spec.partition_by[partition.index("")]
-            raise StoreError(f"Column {spec.name}.{column} holds an empty text; a partition needs a name.")
+            raise RowsRefused(f"Column {spec.name}.{column} holds an empty text; a partition needs a name.")
     blocks = _blocks([stop for _, stop in ranges.values()])
     if len(blocks) > 1:
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -201,5 +201,5 @@ def _takeable(table: pa.Table, ranges: Mapping[Partition, tuple[int, int]], orde
     return table.combine_chunks() if reach > 2 * table.num_rows else table
 
 
-def _repeated(spec: TableSpec, rows: pa.Table, row: int) -> StoreError:
-    return StoreError(f"Rows for table {spec.name} repeat the key {key_text(spec, rows, row)}; give one row a key.")
+def _repeated(spec: TableSpec, rows: pa.Table, row: int) -> RowsRefused:
+    return RowsRefused(f"Rows for table {spec.name} repeat the key {key_text(spec, rows, row)}; give one row a key.")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from kalshi_assets.core.row_checks import RowCheck
 from kalshi_assets.core.tables import BOOKKEEPING, TABLES, TIME, TableSpec
-from kalshi_assets.errors import StoreError
+from kalshi_assets.errors import RowsRefused, StoreError
 from kalshi_assets.store.workers import WORKERS
 
 # Columns that the store adds: who wrote a row, and when.
@@ -54,22 +54,22 @@ def conform(spec: TableSpec, rows: pa.Table) -> pa.Table:
         rows: content columns in any order; optional columns may be absent and become null.
 
     Raises:
-        StoreError: an unknown or missing column, a type that does not fit without loss, a time
+        RowsRefused: an unknown or missing column, a type that does not fit without loss, a time
             without time zone, a null where a value is required, or a row that breaks a check of the table.
     """
     names, declared = rows.column_names, set(spec.schema.names)
     unknown = [c for c in names if c not in declared]
     if unknown:
         hint = " (the store writes that column itself)" if unknown[0] in BOOKKEEPING else ""
-        raise StoreError(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
+        raise RowsRefused(f"Table {spec.name} has no column {unknown[0]!r}{hint}; drop it or correct its name.")
     given = dict(zip(names, rows.columns, strict=True))
     if len(given) != len(names):
-        raise StoreError(f"Rows for table {spec.name} name a column twice: {names}.")
+        raise RowsRefused(f"Rows for table {spec.name} name a column twice: {names}.")
     table = pa.table([_column(spec, field, rows, given.get(field.name)) for field in spec.schema], schema=spec.schema)
     breach = first_breach(spec, table)
     if breach is not None:
         check, row = breach
-        raise StoreError(
+        raise RowsRefused(
             f"Row {row} for table {spec.name}, key {key_text(spec, table, row)}, breaks the check {check.name}: "
             f"{check.breach(table, row)}; correct the row or leave it out."
         )
@@ -101,20 +101,20 @@ def _column(spec: TableSpec, field: pa.Field, rows: pa.Table, column: pa.Chunked
     where = f"{spec.name}.{field.name}"
     if column is None:
         if not field.nullable:
-            raise StoreError(f"Rows for table {spec.name} lack the column {field.name}, which is required.")
+            raise RowsRefused(f"Rows for table {spec.name} lack the column {field.name}, which is required.")
         return _nulls(rows.num_rows, field.type)
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
-        raise StoreError(f"Column {where} has times without a time zone; give them in UTC.")
+        raise RowsRefused(f"Column {where} has times without a time zone; give them in UTC.")
     if column.type != field.type:
         if not _fits(column.type, field.type):
-            raise StoreError(f"Column {where} is {column.type} and must be {field.type}.")
+            raise RowsRefused(f"Column {where} is {column.type} and must be {field.type}.")
         try:
             column = column.cast(field.type)
         except pa.ArrowException as error:
-            raise StoreError(f"Column {where} does not fit {field.type} without loss: {_first(error)}.") from error
+            raise RowsRefused(f"Column {where} does not fit {field.type} without loss: {_first(error)}.") from error
     if not field.nullable and column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
-        raise StoreError(
+        raise RowsRefused(
             f"Column {where} is required and is null in row {row}, key {key_text(spec, rows, row)}; leave the row out."
         )
     return column

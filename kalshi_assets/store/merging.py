@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 
 from kalshi_assets.core.ordering import packed_keys, sort_rows
 from kalshi_assets.core.tables import TableSpec
-from kalshi_assets.errors import StoreError, StoreUnreachable
+from kalshi_assets.errors import RowsRefused, StoreError, StoreUnreachable
 from kalshi_assets.store.arrangement import Arranged, file_order, grouped
 from kalshi_assets.store.conform import row_key
 from kalshi_assets.store.files import DataFile, Partition, read_files
@@ -78,7 +78,7 @@ def merge_rows(
         The merged rows, and the sorted partitions that changed. Equal rows keep their stored bookkeeping.
 
     Raises:
-        StoreError: ``may_rewrite`` is False and a stored row would change.
+        RowsRefused: ``may_rewrite`` is False and a stored row would change.
     """
     n = stored.num_rows
     both = pa.concat_tables([stored, incoming])
@@ -94,7 +94,7 @@ def merge_rows(
     if not may_rewrite and not equal.all():
         row = int(old[np.flatnonzero(~equal)[0]])
         key_text = ", ".join(f"{c}={both.column(c)[row].as_py()}" for c in row_key(spec))
-        raise StoreError(f"Table {spec.name} only grows, and its row ({key_text}) is there with other content.")
+        raise RowsRefused(f"Table {spec.name} only grows, and its row ({key_text}) is there with other content.")
     keep = np.ones(both.num_rows, dtype=np.bool_)
     keep[new[equal]] = False
     keep[old[~equal]] = False

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kalshi_assets.errors import UsageError
+from kalshi_assets.errors import DiskFull, StoreError, StoreUnreachable, UsageError
 from kalshi_assets.stages.references import import_and_record, import_file, import_folder, reference_state, sentences
 from kalshi_assets.store.lake import Lake
 from kalshi_assets_tests.stages.test_catalog_corrections import CLOSED, FIRST, LATER, MICROSECOND, pull
@@ -151,10 +151,19 @@ def test_what_nobody_foresaw_refuses_the_file(lake: Lake, tmp_path: Path) -> Non
     assert lake.read("reference_files")["state"].to_pylist() == ["refused"]
 
 
-def test_an_error_of_the_lake_is_not_the_files(lake: Lake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [StoreUnreachable, DiskFull, StoreError])
+def test_an_error_of_the_lake_is_not_the_files(
+    error: type[StoreError], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append(*_: object, **__: object) -> None:
+        raise error("no answer")
+
     (tmp_path / "ours.csv").write_text(HEAD + ROWS)
-    with pytest.raises(AttributeError):
-        import_file(None, "consensus", tmp_path / "ours.csv", now=NOW, run_id="a")  # type: ignore[arg-type]
+    monkeypatch.setattr(Lake, "append", append)
+    with pytest.raises(error):
+        import_file(lake, "consensus", tmp_path / "ours.csv", now=NOW, run_id="a")
+    monkeypatch.undo()
+    assert lake.read("reference_files").num_rows == 0
 
 
 def test_a_gap_shows_and_the_file_is_taken_in_once(lake: Lake, folder: Path) -> None:
