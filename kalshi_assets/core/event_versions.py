@@ -1,20 +1,25 @@
-"""An event as it was known while its ladder grew: one version whenever a contract or another release became known.
+"""An event as it was known while its ladder grew: one version whenever more of it, or something else, became known.
 
-What an event says of its contracts rests on those that were listed by then, so it comes from
-their versions, not from today's listing. What becomes of a version that is held already is
+What an event says of its contracts rests on those that were listed by then and on what they said then, so it
+comes from their versions, not from today's listing. What becomes of a version that is held already is
 ``core.contract_history``'s.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from kalshi_assets.core.columns import newest_versions
+
+class _Version(NamedTuple):
+    known_at: datetime
+    ticker: str
+    open_time: datetime
+    close_time: datetime
 
 
 def event_versions(events: pa.Table, contracts: pa.Table) -> pa.Table:
@@ -23,12 +28,13 @@ def event_versions(events: pa.Table, contracts: pa.Table) -> pa.Table:
     Args:
         events: rows of table ``events``, with any further columns: one for each release of an event,
             known since that was effective.
-        contracts: rows of table ``contracts``, all versions. A contract is known from its first one on; when
-            it opens and closes is what its newest one says.
+        contracts: rows of table ``contracts``, all versions. A contract is known from its first one on, and
+            opens and closes when its newest one by then says.
 
     Returns:
         Rows in the columns of ``events``, by event in the order given and then by ``known_at``, with
-        ``n_contracts``, ``listed_at`` and ``close_time`` of the contracts that were known by then. The
+        ``n_contracts``, ``listed_at`` and ``close_time`` of the contracts as they were known by then: one when
+        a release or a contract became known, and one when its contracts opened or closed at other times. The
         first row is known once a release and a contract are; an event without any contract has none.
     """
     listed = _listed(contracts)
@@ -38,30 +44,29 @@ def event_versions(events: pa.Table, contracts: pa.Table) -> pa.Table:
     rows = []
     for event, stated in releases.items():
         stated.sort(key=lambda r: r["known_at"])
-        known, effective = listed[event], [r["known_at"] for r in stated]
-        for moment in sorted({*effective, *(born for born, _, _ in known)}):
-            there = [(opens, closes) for born, opens, closes in known if born <= moment]
+        effective = [r["known_at"] for r in stated]
+        said, there, before = deque(listed[event]), {}, None
+        for moment in sorted({*effective, *(v.known_at for v in said)}):
+            born = moment in effective
+            while said and said[0].known_at <= moment:
+                version = said.popleft()
+                born |= version.ticker not in there
+                there[version.ticker] = version
             release = bisect_right(effective, moment) - 1
-            if there and release >= 0:
-                rows.append(
-                    {
-                        **stated[release],
-                        "ts": moment,
-                        "known_at": moment,
-                        "n_contracts": len(there),
-                        "listed_at": min(opens for opens, _ in there),
-                        "close_time": max(closes for _, closes in there),
-                    }
-                )
+            if not there or release < 0:
+                continue
+            span = min(v.open_time for v in there.values()), max(v.close_time for v in there.values())
+            if born or span != before:
+                counted = {"n_contracts": len(there), "listed_at": span[0], "close_time": span[1]}
+                rows.append({**stated[release], "ts": moment, "known_at": moment, **counted})
+            before = span
     return pa.Table.from_pylist(rows, schema=events.schema)
 
 
-def _listed(contracts: pa.Table) -> dict[str, list[tuple[datetime, datetime, datetime]]]:
-    """By event, when each of its contracts became known, opens and closes."""
-    first = contracts.group_by("ticker").aggregate([("known_at", "min")])
-    born = dict(zip(first["ticker"].to_pylist(), first["known_at_min"].to_pylist(), strict=True))
-    listed: dict[str, list[tuple[datetime, datetime, datetime]]] = defaultdict(list)
-    wanted = ["event_ticker", "ticker", "open_time", "close_time"]
-    for row in newest_versions(contracts, "ticker").select(wanted).to_pylist():
-        listed[row["event_ticker"]].append((born[row["ticker"]], row["open_time"], row["close_time"]))
+def _listed(contracts: pa.Table) -> dict[str, list[_Version]]:
+    """By event, what was said of its contracts, in the order in which it became known."""
+    listed: dict[str, list[_Version]] = defaultdict(list)
+    columns = contracts.select(["event_ticker", *_Version._fields]).sort_by([("known_at", "ascending")]).to_pylist()
+    for row in columns:
+        listed[row.pop("event_ticker")].append(_Version(**row))
     return listed

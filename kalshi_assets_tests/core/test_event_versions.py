@@ -46,8 +46,9 @@ def test_a_version_whenever_a_contract_or_a_release_becomes_known():
     ]  # fmt: skip
 
 
-def test_a_contract_that_closes_at_another_time_now_counts_with_that():
-    assert versions([release(0, 80)], [contract("A", 0, 5, 50), contract("A", 9, 5, 55)]) == [(1, 0, 80, 5, 55)]
+def test_a_contract_that_closes_at_another_time_counts_with_that_once_it_is_known():
+    ladder = [contract("A", 0, 5, 50), contract("A", 9, 5, 40), contract("B", 12, 5, 60), contract("A", 14, 5, 45)]
+    assert versions([release(0, 80)], ladder) == [(1, 0, 80, 5, 50), (1, 9, 80, 5, 40), (2, 12, 80, 5, 60)]
 
 
 def test_an_event_begins_with_its_first_release_and_its_first_contract():
