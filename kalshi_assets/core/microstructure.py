@@ -86,8 +86,10 @@ def microstructure(quotes: pa.Table, event_tickers: Any, as_of: Ints, *, window:
     W is ``window``, but never shorter than four bars of the finest feed that the event had shown by then:
     a daily candle feed is looked at over four days, not over four hours in which it cannot speak.
     Rows of one contract that became known at one instant are one update (feeds of different bar lengths
-    end together); the finest bar among them gives the spread. Only rows with ``known_at <= as_of`` are
-    read, and rows before the window count for staleness and for having traded alone.
+    end together); the finest bar among them gives the spread. A row about a time that the contract's bars of
+    that length had reached before, a correction or a late arrival, is no update: it says nothing new about
+    now. Only rows with ``known_at <= as_of`` are read, and rows before the window count for staleness and for
+    having traded alone.
 
     The formulas are those of the system that this one replaces, save where that one went wrong:
 
@@ -128,6 +130,9 @@ def _tape(quotes: pa.Table, events: pa.Array) -> _Tape:
     known_at, bar = times(quotes["known_at"]), integers(quotes["period_s"], 0)
     order = np.lexsort((-times(quotes["ts"]), bar, known_at, contract, event))
     order = order[(event[order] >= 0) & (contract[order] >= 0) & (known_at[order] != MISSING_TIME)]
+    _, length = np.unique(bar, return_inverse=True)
+    fresh = ~_behind(contract[order], length[order], known_at[order], times(quotes["ts"])[order])
+    order = order[fresh]
     event, contract, known_at, bar = event[order], contract[order], known_at[order], bar[order]
     bid, ask = micro_usd(quotes["yes_bid_close_usd"])[order], micro_usd(quotes["yes_ask_close_usd"])[order]
     spread = np.where((bid == MISSING_PRICE) | (ask == MISSING_PRICE), MISSING_TIME, ask - bid)
@@ -151,6 +156,22 @@ def _tape(quotes: pa.Table, events: pa.Array) -> _Tape:
 
 def _changes(values: Ints) -> Bools:
     return np.append(np.ones(min(1, values.size), bool), values[1:] != values[:-1])
+
+
+@compiled
+def _behind(contract: Ints, length: Ints, known_at: Ints, ts: Ints) -> Bools:
+    """Whether a row, by contract and known_at, is about a time not after the newest known before of its bar length."""
+    n_lengths = length.max() + 1 if length.size else 0
+    before, reached = np.empty(n_lengths, np.int64), np.empty(n_lengths, np.int64)
+    out = np.zeros(ts.size, np.bool_)
+    for i in range(ts.size):
+        if i == 0 or contract[i] != contract[i - 1]:
+            reached[:] = MISSING_TIME
+        if i == 0 or contract[i] != contract[i - 1] or known_at[i] != known_at[i - 1]:
+            before[:] = reached
+        out[i] = ts[i] <= before[length[i]]
+        reached[length[i]] = max(reached[length[i]], ts[i])
+    return out
 
 
 @compiled

@@ -6,7 +6,7 @@ stage's rows of that event, so the answer at a stage's own snapshot is the stage
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,13 @@ _QUALITY = (
 
 
 def distribution_at(
-    lake: Lake, event_ticker: str, as_of: datetime | str, *, tail_policy: str = "step", snapshot: str | None = None
+    lake: Lake,
+    event_ticker: str,
+    as_of: datetime | str,
+    *,
+    tail_policy: str = "step",
+    snapshot: str | None = None,
+    traded: Collection[str] = (),
 ) -> dict[str, Any]:
     """The distribution of an event from what was known at a time.
 
@@ -42,6 +48,7 @@ def distribution_at(
         as_of: timezone-aware, or ISO text with a zone.
         tail_policy: ``step``, ``hazard`` or ``truncate``.
         snapshot: id of a lake snapshot to read instead of the newest one.
+        traded: series that rest on trades where no distribution is stored yet that tells.
 
     Returns:
         A JSON-ready mapping: moments, quantiles, pmf, bands, quality, rungs; numbers are None where a gate failed.
@@ -54,7 +61,8 @@ def distribution_at(
     event = _find_event(lake, event_ticker, as_of)
     dates, series = [event["event_date"]], [event["series_ticker"]]
     stored = lake.read("distributions", event_dates=dates, series=series, columns=("series_ticker", "basis"))
-    basis = TRADES if traded_series(stored) else QUOTES
+    by_trades = traded_series(stored) if stored.num_rows else {*series} & {*traded}
+    basis = TRADES if by_trades else QUOTES
     prices = lake.read(
         "trades" if basis == TRADES else "quotes", as_of=as_of, event_dates=dates, series=series, history=True,
         columns=None if basis == TRADES else (*QUOTE_COLUMNS, "event_ticker"),

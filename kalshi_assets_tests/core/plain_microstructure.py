@@ -14,9 +14,16 @@ NAMES = (
 )  # fmt: skip
 
 
+def overtakes(other: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a row says nothing new, because another, known sooner, was about the same time or a later one."""
+    same = (other["ticker"], other["period_s"]) == (row["ticker"], row["period_s"])
+    return same and other["known_at"] < row["known_at"] and other["ts"] >= row["ts"]
+
+
 def plain_microstructure(rows: list[dict[str, Any]], event: str, as_of: datetime) -> dict[str, float]:
     """Every number of one snapshot by name; NaN where there is none."""
     seen = [r for r in rows if r["event_ticker"] == event and r["known_at"] <= as_of]
+    seen = [r for r in seen if not any(overtakes(other, r) for other in seen)]
     if not seen:
         return dict.fromkeys(NAMES, math.nan)
     bar = min(r["period_s"] for r in seen) / 3600

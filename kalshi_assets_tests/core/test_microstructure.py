@@ -127,6 +127,18 @@ def test_one_update_when_two_feeds_end_together_and_the_finer_gives_the_spread()
         assert got.active_fraction[0] == 1.0
 
 
+def test_a_correction_of_an_old_bar_is_no_update() -> None:
+    bars = [quote_row("A", ago(hours=h), "0.10", "0.12") for h in (30, 29, 28)]
+    corrected = quote_row("A", ago(hours=1), "0.10", "0.90") | {"ts": ago(days=20)}
+    again = quote_row("A", ago(hours=2), "0.10", "0.90") | {"ts": ago(hours=28)}
+    for rows in (bars, [*bars, corrected], [again, corrected, *bars]):
+        got = describe(rows)
+        assert (got.update_freq[0], got.staleness_median[0]) == (0.0, 28 * 3600)
+        assert np.isnan(got.spread_median[0])
+    coarser = quote_row("A", ago(hours=1), "0.10", "0.20", period_s=3600) | {"ts": ago(hours=28)}
+    assert describe([*bars, coarser]).spread_median[0] == pytest.approx(0.10)
+
+
 def test_events_do_not_see_each_other() -> None:
     mine = [quote_row("A", ago(hours=1), "0.10", "0.30")]
     other = [quote_row("A", ago(minutes=m), "0.50", "0.51", "9", event="KXU3-24JUN") for m in range(50)]
@@ -144,7 +156,7 @@ quotes_strategy = st.lists(
     st.tuples(
         st.sampled_from(["KXCPIYOY-24JUN", "KXU3-24JUN"]), st.sampled_from("ABC"), st.integers(-30, 720),
         st.sampled_from([0, 60, 3600, 86400]), st.sampled_from([None, "0.10", "0.20"]),
-        st.sampled_from([None, "0.25", "0.31"]), st.sampled_from([None, "0", "4"]),
+        st.sampled_from([None, "0.25", "0.31"]), st.sampled_from([None, "0", "4"]), st.sampled_from([0, 0, 30, 300]),
     ),
     max_size=25, unique_by=lambda r: r[:4],
 )  # fmt: skip
@@ -153,7 +165,10 @@ quotes_strategy = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(quotes_strategy, st.randoms(use_true_random=False))
 def test_agrees_with_plain_python_and_ignores_the_future(rows: list[Any], shuffler: Any) -> None:
-    quotes = [quote_row(c, ago(minutes=m), bid, ask, vol, event=e, period_s=p) for e, c, m, p, bid, ask, vol in rows]
+    quotes = [
+        quote_row(c, ago(minutes=m), bid, ask, vol, event=e, period_s=p) | {"ts": ago(minutes=m + late)}
+        for e, c, m, p, bid, ask, vol, late in rows
+    ]
     snapshots = [(e, ago(minutes=m)) for e in ("KXU3-24JUN", "KXCPIYOY-24JUN") for m in (0, 45, 400)]
     events, as_of = pa.array([e for e, _ in snapshots]), np.array([micros_of(t) for _, t in snapshots])
     got = microstructure(table("quotes", quotes), events, as_of)

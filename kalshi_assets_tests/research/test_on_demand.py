@@ -44,6 +44,8 @@ def test_a_move_changes_nothing_before_it_was_told(home: Path) -> None:
 def test_a_traded_series_is_answered_from_trades(home: Path) -> None:
     lake = Lake(home / "lake")
     assert distribution_at(lake, EVENT, TOLD)["basis"] == "quotes"
+    assert distribution_at(lake, EVENT, TOLD, traded=["KXU3"])["basis"] == "quotes"
+    assert distribution_at(lake, EVENT, TOLD, traded=[SERIES])["basis"] == "trades"
     stored = law(0, [3.0], [1.0]) | {
         "event_ticker": EVENT, "series_ticker": SERIES, "event_date": NEW, "as_of": TOLD, "ts": TOLD, "known_at": TOLD,
         "basis": "trades",
