@@ -109,8 +109,9 @@ def changes_at_meetings(average: Mapping[int, float], meetings: Sequence[date]) 
     """The change of the rate that a curve implies for each meeting.
 
     A meeting's starting rate is the average of the month before where no meeting falls into that one, else the
-    rate after the meeting there. Where neither is known, the rate after the meeting is the average of the month
-    after, if that one is without a meeting. M counts the days before the decision's.
+    rate after the meeting there. Where neither is known, as when the contract of that month has expired, the curve
+    is walked back: the rate after the meeting is the average of the month after where no meeting falls into that
+    one, else the rate before the meeting there. M counts the days before the decision's.
 
     Args:
         average: the average rate of each month that has a price, by ``month_number``.
@@ -122,24 +123,26 @@ def changes_at_meetings(average: Mapping[int, float], meetings: Sequence[date]) 
     by_month: dict[int, list[date]] = {}
     for meeting in sorted(set(meetings)):
         by_month.setdefault(month_number(meeting), []).append(meeting)
-    after: dict[int, float] = {}
+    single = {month: here[0] for month, here in by_month.items() if len(here) == 1 and month in average}
+    # A month without a meeting begins and ends at its average.
+    begins = {month: rate for month, rate in average.items() if month not in by_month}
+    ends = dict(begins)
     changes: dict[date, float] = {}
-    for month, here in by_month.items():
-        if len(here) != 1 or month not in average:
-            continue
-        day = here[0]
-        length, before = calendar.monthrange(day.year, day.month)[1], day.day - 1
-        start = after.get(month - 1) if month - 1 in by_month else average.get(month - 1)
-        if start is not None:
-            end = end_rate(average[month], start, before, length)
-        elif month + 1 not in by_month and month + 1 in average and before > 0:
-            end = average[month + 1]
-            start = start_rate(average[month], end, before, length)
-        else:
-            continue
-        after[month] = end
-        changes[day] = end - start
-    return changes
+    for month, day in single.items():
+        if month - 1 in ends:
+            start = ends[month - 1]
+            ends[month] = end_rate(average[month], start, day.day - 1, _length(day))
+            changes[day] = ends[month] - start
+    for month, day in reversed(single.items()):
+        if day not in changes and month + 1 in begins and day.day > 1:
+            end = begins[month + 1]
+            begins[month] = start_rate(average[month], end, day.day - 1, _length(day))
+            changes[day] = end - begins[month]
+    return {day: changes[day] for day in single.values() if day in changes}
+
+
+def _length(day: date) -> int:
+    return calendar.monthrange(day.year, day.month)[1]
 
 
 def moves_through(average: Mapping[int, float], meetings: Sequence[date], since: date, until: date) -> Moves | None:

@@ -10,18 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import (
-    MISSING_TIME,
-    Ints,
-    Reals,
-    codes,
-    days,
-    reals,
-    times,
-    vocabulary,
-)
+from kalshi_assets.core.columns import Ints, Reals, codes, days, reals, times, vocabulary
+from kalshi_assets.core.consensus import consensus_known
 from kalshi_assets.core.features import JoinAges
-from kalshi_assets.core.prints import KnownPrints, Vintages, newest_known, prints_known, vintages_of
+from kalshi_assets.core.prints import KnownPrints, Vintages, prints_known, vintages_of
+from kalshi_assets.core.reference_features import ReferenceAges
 from kalshi_assets.core.series import facts_for
 from kalshi_assets.core.tables import REAL, TEXT, TIME
 from kalshi_assets.errors import DomainError
@@ -48,7 +41,7 @@ def benchmark_forecasts(
 
     The prints are those of the series' statistic. A series without a statistic, or without any recorded vintage of
     it, takes the outcomes of its own earlier events instead. A last print that is older than the feature panel
-    would take it (``JoinAges.first_print``) does not count.
+    would take it (``JoinAges.first_print``) does not count, nor does an older consensus (``ReferenceAges.consensus``).
 
     Args:
         series_ticker: of each forecast, shape (n,).
@@ -98,18 +91,10 @@ def _as_vintages(outcomes: pa.Table) -> Vintages:
 
 
 def _consensus(event_ticker: pa.Array, as_of: Ints, consensus: pa.Table | None) -> Reals:
-    found = np.full(len(as_of), np.nan)
     if consensus is None:
-        return found
+        return np.full(len(as_of), np.nan)
     absent = [name for name in CONSENSUS.names if name not in consensus.column_names]
     if absent:
         raise DomainError(f"The consensus has no column {', '.join(absent)}; it needs {', '.join(CONSENSUS.names)}.")
-    events = vocabulary(event_ticker)
-    asked, held = codes(event_ticker, events), codes(consensus["event_ticker"], events)
-    known_at, value = times(consensus["known_at"]), reals(consensus["consensus"])
-    for event in np.unique(held[held >= 0]):
-        mine = np.flatnonzero((held == event) & (known_at != MISSING_TIME))
-        rows = np.flatnonzero(asked == event)
-        place = newest_known(np.zeros(mine.size, np.int64), known_at[mine], as_of[rows])
-        found[rows] = np.where(place >= 0, value[mine[place]] if mine.size else np.nan, np.nan)
-    return found
+    dated = consensus.filter(pc.is_valid(consensus["known_at"]))
+    return consensus_known(dated, event_ticker, as_of, max_age=ReferenceAges().consensus)[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import codes, real_column, reals, time_column, times
+from kalshi_assets.core.columns import MISSING_TIME, codes, real_column, reals, time_column, times
 from kalshi_assets.core.distribution import QUOTES
 from kalshi_assets.core.forecast_benchmarks import benchmark_forecasts
 from kalshi_assets.core.horizons import DAILY
@@ -60,6 +60,9 @@ def forecast_errors(
 ) -> pa.Table:
     """Score every forecast of an event whose outcome is known.
 
+    A forecast is left out if its outcome was learned at or before its as-of time (the exchange may settle before the
+    release): it foretells nothing. ``core.rung_forecasts`` leaves out contracts by the same rule.
+
     Args:
         forecasts: ``named_forecasts``; a gated one has neither moments nor a law.
         outcomes: ``core.forecast_outcomes``.
@@ -72,20 +75,12 @@ def forecast_errors(
         Rows of table ``forecast_errors``. ``known_at`` is when the outcome was learned. Scores are null where the
         forecast was gated, benchmarks where nothing was known at the as-of time. ``crps`` and the points are in
         the series' unit, ``log_score`` in nats (see ``core.lattice_scores``).
-
-    Raises:
-        DomainError: an outcome that was known when it was forecast.
     """
     place = codes(forecasts["event_ticker"], outcomes["event_ticker"].combine_chunks())
-    rows = forecasts.filter(pa.array(place >= 0))
-    known = outcomes.take(pa.array(place[place >= 0]))
-    as_of, learned_at = times(rows["as_of"]), times(known["outcome_learned_at"])
-    late = np.flatnonzero(learned_at <= as_of)
-    if late.size:
-        raise DomainError(
-            f"The outcome of {rows['event_ticker'][int(late[0])]} was learned before it was forecast: "
-            "rebuild distributions and labels."
-        )
+    learned = np.append(times(outcomes["outcome_learned_at"]), MISSING_TIME)[place]
+    scored = np.flatnonzero(learned > times(forecasts["as_of"]))
+    rows, known = forecasts.take(pa.array(scored)), outcomes.take(pa.array(place[scored]))
+    as_of, learned_at = times(rows["as_of"]), learned[scored]
     outcome, laws = reals(known["outcome"]), _laws(rows)
     low, high = laws.pit(outcome)
     names = pc.binary_join_element_wise(rows["event_ticker"], rows["horizon"], basis, rows["tail_policy"], "|")

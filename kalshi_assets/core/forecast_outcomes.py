@@ -29,7 +29,8 @@ def outcomes_of(labels: pa.Table) -> pa.Table:
     """The outcome of each event that has one: its first print, else its settlement where that is one lattice point.
 
     A settlement that only bounds the number gives no outcome: a forecast cannot be scored against an interval, and
-    a point chosen within it would be ours.
+    a point chosen within it would be ours. A settlement is learned when the exchange says it was, even where that
+    lies before the release: ``core.forecast_errors`` leaves out what was forecast after that.
 
     Args:
         labels: rows of that table as known at the time of scoring; the newest version of each event counts.

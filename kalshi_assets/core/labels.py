@@ -89,10 +89,10 @@ def label_table(
 ) -> pa.Table:
     """Label every event, one row per state of knowledge, in the schema of the table ``labels``.
 
-    The first print is the earliest vintage of the event's reference period. It counts when it became known no
-    more than ``early_print_tolerance`` before the nominal release; that is no longer than the shortest named
-    horizon, so no named snapshot follows the print it predicts. A period whose first vintage came earlier than
-    that has no label: its next vintage would be a revision under a false name.
+    The first print is the earliest vintage of the event's reference period. It counts when it became known less
+    than ``early_print_tolerance`` before the nominal release; that is no longer than the shortest named horizon,
+    and a snapshot sees what is known by its own instant, so no named snapshot has seen the print it predicts. A
+    period whose first vintage came earlier has no label: its next vintage would be a revision under a false name.
 
     An event with a print has a row at the first print, one at each later vintage, and one at the settlement
     where that comes at another moment; a column is filled on a row only if it was known by the row's
@@ -109,7 +109,7 @@ def label_table(
             ungated snapshot before the release.
         specs: rows of ``contract_specs``, at least ``SPEC_COLUMNS``.
         consensus: rows of that table, all versions; the newest known before the release counts.
-        early_print_tolerance: how long before the nominal release a print still counts.
+        early_print_tolerance: a print known this long before the nominal release, or longer, does not count.
         max_implied_age: oldest such snapshot, measured back from the release.
 
     Returns:
@@ -214,7 +214,7 @@ def _match(
     at = np.searchsorted(periods, period)
     within = np.minimum(at, periods.size - 1)
     exists = has_period & (periods[within] == period)
-    early = exists & (known_at[within] < release - tolerance)
+    early = exists & (known_at[within] <= release - tolerance)
     # The least known_at among later periods: when a gap in the sequence of prints became visible.
     later_known = np.append(np.minimum.accumulate(known_at[::-1])[::-1], _NEVER)[at]
     skipped = has_period & ~exists & (at > 0) & (later_known != _NEVER)

@@ -60,6 +60,7 @@ def score_metadata(scored: ScoredForecasts) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "dagster/row_count": scored.scores.num_rows,
         "forecasts": scored.errors.num_rows,
+        "outcome known beforehand": scored.known_beforehand,
         "scores": dg.MetadataValue.md(_table(scored.scores)),
     }
     metadata |= {f"plots {name}": dg.MetadataValue.md(picture) for name, picture in _pictures(scored)}

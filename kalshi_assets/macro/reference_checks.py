@@ -9,7 +9,7 @@ there ``macro.reference_gaps``, writing to the lake ``stages.references``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import MISSING_TIME, Ints, micros_of, reals, time_column, times
+from kalshi_assets.core.series import SERIES_FACTS, facts_for
 from kalshi_assets.core.tables import DATE, INT, REAL, TABLES
 from kalshi_assets.errors import UsageError
 from kalshi_assets.macro.new_york import at_clock, end_of_day
@@ -26,6 +27,7 @@ from kalshi_assets.macro.reference_formats import Column, ReferenceFormat
 from kalshi_assets.macro.reference_gaps import Marks, SessionsOf, gaps_of
 
 MOST_BAD_ROWS = 0.5
+_MOST_NAMED = 5
 _SUM_TOLERANCE = 0.02
 _FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
 _FIRST_MOMENT = micros_of(datetime.combine(_FIRST_DAY, datetime.min.time(), UTC))
@@ -40,7 +42,7 @@ class Checked:
         rejected: line in the file, the reason and the row, of each row put aside; lines count from 1, the head of a
             CSV included.
         missing: sentences on what the file lacks.
-        remarks: sentences on checks that could not be made.
+        remarks: sentences on checks that could not be made, and on series without facts.
     """
 
     rows: pa.Table
@@ -122,7 +124,7 @@ def check_reference(
         for i, row in zip(bad, written, strict=True)
     )
     unique = _without_equal_rows(rows, (*form.key, "known_at"))
-    return Checked(unique.cast(schema), rejected, gaps.missing, gaps.remarks)
+    return Checked(unique.cast(schema), rejected, gaps.missing, (*gaps.remarks, *_strange_series(unique)))
 
 
 def _read(form: ReferenceFormat, raw: pa.Table, faults: Sequence[str | None]) -> _Sheet:
@@ -135,7 +137,13 @@ def _read(form: ReferenceFormat, raw: pa.Table, faults: Sequence[str | None]) ->
             f"it has the column {strange[0] if strange else 'names twice'}, which {form.name} does not know; "
             f"its columns are {listed}"
         )
-    found = {names[n].name: raw[n] for n in raw.column_names}
+    given: dict[str, str] = {}
+    for n in raw.column_names:
+        name = names[n].name
+        if name in given:
+            raise UsageError(f"it has the columns {given[name]} and {n}, which both stand for {name}; keep one")
+        given[name] = n
+    found = {name: raw[n] for name, n in given.items()}
     wanted = [c.name for c in form.columns if c.required]
     wanted += ["known_at"] if form.known == "stated" else []
     wanted += ["ts"] if form.clock is None and not form.dated_by_receipt else []
@@ -167,6 +175,9 @@ def _judge_days(sheet: _Sheet, now: datetime) -> None:
         sheet.fault(np.asarray(early, bool), f"{c.name} lies before {_FIRST_DAY.year}")
         sheet.fault(np.asarray(after, bool), f"{c.name} {late}")
         sheet.columns[c.name] = pc.if_else(pc.or_(early, after), pa.scalar(None, DATE), day)
+        if c.monthly:
+            within = pc.fill_null(pc.greater(pc.day(day), 1), False)
+            sheet.fault(np.asarray(within, bool), f"{c.name} is not the first day of a month")
 
 
 def _date(sheet: _Sheet) -> None:
@@ -233,6 +244,18 @@ def _without_equal_rows(table: pa.Table, key: tuple[str, ...]) -> pa.Table:
     # Nulls are no keys of a join, but they are of a grouping.
     first = numbered.group_by(list(key), use_threads=False).aggregate([("_place", "min")])["_place_min"]
     return table.take(first.sort())
+
+
+def _strange_series(rows: pa.Table) -> Iterator[str]:
+    """A sentence on the series without facts: they may be the user's own, or names under which nothing is filed."""
+    if "series_ticker" not in rows.column_names:
+        return
+    now = {former: facts.series_ticker for facts in SERIES_FACTS.values() for former in facts.prefixes}
+    strange = [t for t in sorted(pc.unique(rows["series_ticker"]).to_pylist()) if facts_for(t) is None]
+    if strange:
+        listed = [f"{t} (now {now[t]})" if t in now else t for t in strange[:_MOST_NAMED]]
+        listed += [f"{len(strange) - _MOST_NAMED} more"] if len(strange) > _MOST_NAMED else []
+        yield f"Nothing is known here of the series {', '.join(listed)}: only events filed under that very name use it."
 
 
 def _judge_sums(sheet: _Sheet) -> None:

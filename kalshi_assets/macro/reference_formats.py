@@ -30,6 +30,7 @@ class Column:
         required: whether the column must be there and each of its cells filled.
         low, high: range of a number, both ends included.
         also: other names under which sources deliver it.
+        monthly: whether a day must be the first of its month.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Column:
     low: float = float("-inf")
     high: float = float("inf")
     also: tuple[str, ...] = ()
+    monthly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ _FORMATS = (
         ("series_ticker", "period"),
         (
             Column("series_ticker", TEXT, required=True),
-            Column("period", DAY, required=True),
+            Column("period", DAY, required=True, monthly=True),
             Column("consensus", REAL, required=True),
         ),
         known="stated",

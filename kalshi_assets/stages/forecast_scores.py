@@ -19,6 +19,7 @@ from kalshi_assets.core.forecast_errors import PIT_SEED, forecast_errors, named_
 from kalshi_assets.core.forecast_outcomes import outcomes_of
 from kalshi_assets.core.forecast_scores import forecast_scores
 from kalshi_assets.core.rung_forecasts import rung_forecasts
+from kalshi_assets.core.tables import TEXT
 from kalshi_assets.errors import UsageError
 from kalshi_assets.stages.commit import code_version
 from kalshi_assets.stages.context import StageContext
@@ -47,11 +48,13 @@ class ScoredForecasts:
         errors: rows of table ``forecast_errors``.
         rungs: rows of ``core.rung_forecasts``.
         scores: rows of table ``forecast_scores``.
+        known_beforehand: forecasts left out because their outcome was known by then.
     """
 
     errors: pa.Table
     rungs: pa.Table
     scores: pa.Table
+    known_beforehand: int
 
 
 def score_forecasts(context: StageContext) -> ScoredForecasts:
@@ -109,12 +112,17 @@ def scores_of(
         forecast_errors(rows, outcomes, observations, consensus=consensus, basis=basis)
         for rows, basis in ((quoted, QUOTES), (traded, TRADES))
     )
+    with_outcome = pc.is_in(
+        pa.chunked_array([*quoted["event_ticker"].chunks, *traded["event_ticker"].chunks], TEXT),
+        value_set=outcomes["event_ticker"],
+    )
     # rungs are kept for the basis on which a series' own distributions rest
     pairs = pa.concat_tables(
         rung_forecasts(forecasts.filter(pc.equal(forecasts["basis"], basis)), rungs, contracts, basis=basis)
         for basis in BASES
     )
-    return ScoredForecasts(errors, pairs, forecast_scores(errors, pairs, pit_seed=PIT_SEED))
+    left_out = pc.sum(with_outcome, min_count=0).as_py() - errors.num_rows
+    return ScoredForecasts(errors, pairs, forecast_scores(errors, pairs, pit_seed=PIT_SEED), left_out)
 
 
 def published_scores(

@@ -63,7 +63,7 @@ def _event_labels(
         reason, seen = "no_statistic", release
     elif event["period"] is None:
         reason, seen = "no_reference_period", release
-    elif vintages and vintages[0]["known_at"] < release - EARLY_PRINT_TOLERANCE:
+    elif vintages and vintages[0]["known_at"] <= release - EARLY_PRINT_TOLERANCE:
         reason, seen = "print_precedes_release", release
     elif not vintages and not any(r["observation_date"] < event["period"] for r in mine):
         reason, seen = "not_recorded", release

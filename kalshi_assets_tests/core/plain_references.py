@@ -177,38 +177,57 @@ def _rate(
 
 
 def _moves(curve: list[Row], meetings: list[date], until: date) -> dict[int, float] | None:
-    """Number of quarter points to probability, by stepping from month to month."""
-    average = {(r["contract_month"].year, r["contract_month"].month): 100 - r["price"] for r in curve}
+    """Number of quarter points to probability: each meeting asks anew what its neighbours say, as far as they know."""
+    average = {12 * r["contract_month"].year + r["contract_month"].month: 100 - r["price"] for r in curve}
+    decided: dict[int, list[date]] = {}
+    for m in meetings:
+        decided.setdefault(12 * m.year + m.month, []).append(m)
+
+    def parts(month: int) -> tuple[float, int, int] | None:
+        """Sum of the daily rates, days before and days after the one meeting of a month that has a price."""
+        if month not in average or len(decided[month]) != 1:
+            return None
+        day = decided[month][0]
+        length = calendar.monthrange(day.year, day.month)[1]
+        return average[month] * length, day.day - 1, length - day.day + 1
+
+    def at_its_end(month: int) -> float | None:
+        """From the past alone."""
+        if month not in decided:
+            return average.get(month)
+        split, start = parts(month), at_its_end(month - 1) if month in average else None
+        if split is None or start is None:
+            return None
+        total, passed, left = split
+        return (total - passed * start) / left
+
+    def at_its_start(month: int) -> float | None:
+        """From the months to come alone."""
+        if month not in decided:
+            return average.get(month)
+        split, end = parts(month), at_its_start(month + 1) if month in average else None
+        if split is None or end is None or split[1] == 0:
+            return None
+        total, passed, left = split
+        return (total - left * end) / passed
+
     law = {0: 1.0}
-    after: dict[tuple[int, int], float] = {}
-    reached = False
-    for day in meetings:
-        month = (day.year, day.month)
-        before = (day.year, day.month - 1) if day.month > 1 else (day.year - 1, 12)
-        following = (day.year, day.month + 1) if day.month < 12 else (day.year + 1, 1)
-        busy = {(m.year, m.month) for m in meetings}
-        length, passed = calendar.monthrange(*month)[1], day.day - 1
-        alone = sum((m.year, m.month) == month for m in meetings) == 1
-        start = after.get(before) if before in busy else average.get(before)
-        end = None
-        if alone and month in average and start is not None:
-            end = (average[month] * length - start * passed) / (length - passed)
-        elif alone and month in average and following not in busy and following in average and passed:
-            end = average[following]
-            start = (average[month] * length - end * (length - passed)) / passed
-        if end is not None:
-            after[month] = end
-        if curve[0]["date"] < day <= until:
-            if end is None or start is None:
-                return None
-            steps = round((end - start) / 0.25, 9)
-            whole = math.floor(steps)
-            new: dict[int, float] = {}
-            for k, p in law.items():
-                new[k + whole] = new.get(k + whole, 0) + p * (1 - (steps - whole))
-                new[k + whole + 1] = new.get(k + whole + 1, 0) + p * (steps - whole)
-            law, reached = new, day == until
-    return law if reached else None
+    wanted = [day for day in meetings if curve[0]["date"] < day <= until]
+    for day in wanted:
+        month = 12 * day.year + day.month
+        start, end = at_its_end(month - 1), at_its_end(month)
+        if start is None or end is None:
+            start, end = at_its_start(month), at_its_start(month + 1)
+        if start is None or end is None:
+            return None
+        steps = round((end - start) / 0.25, 9)
+        whole = math.floor(steps)
+        new: dict[int, float] = {}
+        for k, p in law.items():
+            new[k + whole] = new.get(k + whole, 0) + p * (1 - (steps - whole))
+            new[k + whole + 1] = new.get(k + whole + 1, 0) + p * (steps - whole)
+        law = new
+    return law if wanted and wanted[-1] == until else None
 
 
 def _consensus(d: Row, given: PlainReferences, max_age: timedelta) -> Row | None:

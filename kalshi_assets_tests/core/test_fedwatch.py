@@ -72,6 +72,34 @@ def test_without_a_price_before_the_month_after_serves() -> None:
     assert changes_at_meetings(average, MEETINGS) == {date(2015, 10, 28): pytest.approx(0.25)}
 
 
+def test_between_two_meeting_months_a_curve_is_walked_back_from_the_month_after_them() -> None:
+    """The rate is 0.13 for 16 days of September, 0.38 for 14 and for 27 of October, 0.63 for 4 and in November."""
+    average = {SEP: 7.40 / 30, OCT: 12.78 / 31, NOV: 0.63}
+    # October: (12.78 - 4 * 0.63) / 27 = 0.38 before its meeting; September: (7.40 - 14 * 0.38) / 16 = 0.13.
+    assert changes_at_meetings(average, MEETINGS) == {
+        date(2015, 9, 17): pytest.approx(0.25), date(2015, 10, 28): pytest.approx(0.25),
+    }  # fmt: skip
+    moves = moves_through(average, MEETINGS, date(2015, 9, 10), date(2015, 9, 17))
+    assert moves is not None
+    assert moves.of(1) == pytest.approx(1.0)
+    assert changes_at_meetings({SEP: 7.40 / 30, NOV: 0.63}, MEETINGS) == {}, "no price of the month between"
+    both = changes_at_meetings(average | {AUG: 0.13, NOV: 0.99}, MEETINGS)
+    assert both[date(2015, 10, 28)] == pytest.approx(0.25), "the month before comes first"
+
+
+def test_a_committee_that_meets_three_months_running() -> None:
+    """On 6 May 2025 the contract of April has expired; August is the first month without a meeting."""
+    meetings = [date(2025, 5, 7), date(2025, 6, 18), date(2025, 7, 30)]
+    may, june, july, august = (month_number(date(2025, m, 1)) for m in (5, 6, 7, 8))
+    average = {
+        may: end_and_average(4.33, 4.23, 6, 31), june: end_and_average(4.23, 4.08, 17, 30),
+        july: end_and_average(4.08, 4.13, 29, 31), august: 4.13,
+    }  # fmt: skip
+    assert list(changes_at_meetings(average, meetings).values()) == pytest.approx([-0.10, -0.15, 0.05])
+    with_first = [date(2025, 7, 1) if m.month == 7 else m for m in meetings]
+    assert changes_at_meetings(average, with_first) == {}, "no day of July tells of the rate before its first"
+
+
 def test_what_the_curve_leaves_open_is_absent() -> None:
     assert changes_at_meetings({SEP: 0.2}, MEETINGS) == {}
     assert changes_at_meetings({AUG: 0.1, SEP: 0.2}, [*MEETINGS, date(2015, 9, 3)]) == {}, "two meetings of one month"

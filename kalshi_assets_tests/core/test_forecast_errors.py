@@ -90,9 +90,12 @@ def test_midnights_and_forecasts_of_an_abandoned_date_are_no_forecasts() -> None
     assert row["as_of"] == release(0) - DAY
 
 
-def test_an_outcome_that_was_known_when_it_was_forecast_is_refused() -> None:
-    with pytest.raises(DomainError, match="KXCPIYOY-000 was learned before"):
-        errors([law(0, *LAW)], [label(0, 3.2, learned_at=release(0) - DAY)])
+def test_a_forecast_of_what_was_known_is_left_out_and_no_other() -> None:
+    early = {"settled_lo": 3.1, "settled_hi": 3.1, "settlement_learned_at": release(0) - 2 * DAY}
+    labels = [label(0, None, **early), label(1, 3.2, learned_at=release(1) - DAY), label(2, 3.2)]
+    forecasts = [law(0, *LAW, horizon="3d"), law(0, *LAW), law(0, None, None, horizon="1h"), law(1, *LAW), law(2, *LAW)]
+    found = {(r["event_ticker"][-1], r["horizon"]) for r in errors(forecasts, labels)}
+    assert found == {("0", "3d"), ("2", "1d")}, "what is learned at the as-of time is known"
 
 
 def test_two_forecasts_of_one_event_are_refused() -> None:
@@ -135,6 +138,13 @@ def test_of_a_consensus_the_newest_that_was_known_counts() -> None:
     forecasts = [law(0, *LAW, horizon=h) for h in ("7d", "3d", "1d", "5min")]
     found = {r["horizon"]: r["consensus"] for r in errors(forecasts, [label(0, 3.2)], consensus=consensus)}
     assert found == {"7d": None, "3d": 3.0, "1d": 3.3, "5min": 9.9}
+    # An age counts from when it became known: of sixty days it is taken still, as in panel and labels.
+    for late, expected in ((timedelta(0), 3.0), (timedelta(microseconds=1), None)):
+        known = consensus.slice(0, 1).set_column(2, CONSENSUS.field(2), [[at - DAY - late - 60 * DAY]])
+        (row,) = errors([law(0, *LAW)], [label(0, 3.2)], consensus=known)
+        assert row["consensus"] == expected
+    undated = pa.Table.from_pylist([{"event_ticker": event, "consensus": 3.0, "known_at": None}], consensus.schema)
+    assert errors([law(0, *LAW)], [label(0, 3.2)], consensus=undated)[0]["consensus"] is None
     with pytest.raises(DomainError, match="no column known_at"):
         errors(forecasts, [label(0, 3.2)], consensus=consensus.drop_columns(["known_at"]))
 

@@ -52,6 +52,8 @@ def test_a_good_file_is_taken_as_it_is(tmp_path: Path) -> None:
         ("consensus", "", "no table|cannot be read|lacks the column|column "),
         ("consensus", CONSENSUS + "KXU3,x,4,2024-01-01T00:00Z\n", "1 of its 1 rows are wrong, the first on line 2"),
         ("asset_bars", "symbol,close\nES,1\n", "lacks the column ts"),
+        ("asset_prices", "symbol,date,close,ticker\nSPX,2024-07-01,1,SPY\n",
+         "it has the columns symbol and ticker, which both stand for symbol; keep one"),
         ("asset_prices", "symbol,date,close\n" + "".join(
             f"SP500,2024-07-{d:02},1\n" for d in (1, 12)), "SP500 lacks 7 of 9 sessions of XNYS, the first 2024-07-02"),
     ],
@@ -68,6 +70,7 @@ def test_a_file_is_refused_with_a_sentence(kind: str, text: str, sentence: str, 
         ("KXCPIYOY,2024-07-01,nan,2024-08-05T20:00Z", "consensus cannot be read"),
         ("KXCPIYOY,2024-07-41,3.0,2024-08-05T20:00Z", "period cannot be read"),
         ("KXCPIYOY,2024-07-01,,2024-08-05T20:00Z", "consensus is empty"),
+        ("KXCPIYOY,2024-07-11,3.0,2024-08-05T20:00Z", "period is not the first day of a month"),
         (",2024-07-01,3.0,2024-08-05T20:00Z", "series_ticker is empty"),
         ("KXCPIYOY,2024-07-01,3.0,", "known_at is empty"),
         ("KXCPIYOY,2024-07-01,3.0,2025-01-01T00:00Z", "known_at lies in the future"),
@@ -78,6 +81,19 @@ def test_a_bad_row_is_put_aside_and_the_others_stay(row: str, reason: str, tmp_p
     assert [(line, said) for line, said, _ in got.rejected] == [(7, reason)]
     assert got.rows.num_rows == 6
     assert row.split(",")[1] in got.rejected[0][2]
+
+
+def test_a_series_that_nobody_described_is_taken_with_a_remark(tmp_path: Path) -> None:
+    known, day = "2024-07-05T20:00Z", "2024-06-01"
+    strange = f"MINE,{day},1,{known}\nCPIYOY,{day},1,{known}\nMINE,2024-07-01,1,{known}\n"
+    got = check("consensus", CONSENSUS + MORE + strange, tmp_path)
+    assert (got.rows.num_rows, got.rejected) == (8, ())
+    assert got.remarks == (
+        "Nothing is known here of the series CPIYOY (now KXCPIYOY), MINE: "
+        "only events filed under that very name use it.",
+    )
+    many = "".join(f"MINE{n},{day},1,{known}\n" for n in range(8))
+    assert "MINE4, 3 more: only" in check("consensus", CONSENSUS + many, tmp_path).remarks[0]
 
 
 def test_repeats(tmp_path: Path) -> None:

@@ -77,6 +77,15 @@ def test_a_traded_series_has_its_contracts_scored_too(lake):
     assert day["brier"] is not None
 
 
+def test_one_outcome_that_came_early_leaves_the_others_their_scores(lake):
+    assert scores_of(lake).known_beforehand == 0
+    early = {"settled_lo": 3.1, "settled_hi": 3.1, "settlement_learned_at": release(4) - 2 * 24 * HOUR}
+    lake.upsert("labels", table("labels", [label(4, None, **early)]), run_id="early")
+    scored = score_forecasts(context(lake))
+    assert scored.known_beforehand == 2
+    assert {r["horizon"]: r["n"] for r in scored.scores.to_pylist()} == {"1d": N - 1, "5min": N - 1}
+
+
 def test_the_same_data_score_the_same_and_write_nothing(lake):
     score_forecasts(context(lake))
     before = versions(lake)
