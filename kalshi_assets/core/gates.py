@@ -209,11 +209,11 @@ def check_labels_learned_after_release(
 ) -> tuple[GateResult, ...]:
     """No label is known before its release, a revision before its first print, or a row before what it holds."""
     known_at, earliest = times(labels["known_at"]), times(labels["release_time"]) - span_micros(tolerance)
-    ok = (known_at != MISSING_TIME) & (times(labels["release_time"]) != MISSING_TIME) & (known_at >= earliest)
+    ok = (known_at != MISSING_TIME) & (times(labels["release_time"]) != MISSING_TIME) & (known_at > earliest)
     first_learned = times(labels["first_print_learned_at"])
     for value, learned_column in (("first_print", "first_print_learned_at"), ("revised", "revised_learned_at")):
         present, learned = np.asarray(pc.is_valid(labels[value]), bool), times(labels[learned_column])
-        ok &= ~present | ((learned != MISSING_TIME) & (learned >= earliest) & (learned >= first_learned))
+        ok &= ~present | ((learned != MISSING_TIME) & (learned > earliest) & (learned >= first_learned))
         ok &= ~present | np.isfinite(reals(labels[value]))
         ok &= learned <= known_at
     ok &= times(labels["settlement_learned_at"]) <= known_at

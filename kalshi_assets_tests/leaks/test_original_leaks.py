@@ -61,6 +61,17 @@ def test_1_a_revision_learned_a_year_later_is_no_label_of_its_release():
     assert not check_labels_learned_after_release(early, [RELEASE.date()])[0].passed
 
 
+@pytest.mark.parametrize(("early_us", "passed"), [(-1, True), (0, False)])
+def test_a_print_that_the_last_snapshot_could_hold_is_no_label(early_us, passed):
+    """Exactly five minutes early: the last snapshot reads what is known at its time."""
+    labels = labels_of(print_row(3.0, RELEASE))
+    limit = times(labels["release_time"]) - 5 * 60_000_000 - early_us
+    at = labels.schema.get_field_index("first_print_learned_at")
+    early = labels.set_column(at, labels.schema.field(at), time_column(limit))
+    (result,) = check_labels_learned_after_release(early, [RELEASE.date()])
+    assert result.passed is passed
+
+
 def test_2_two_versions_of_the_mapping_never_meet_in_a_panel():
     again = RELEASE + 10 * DAY
     rows = [snapshot_row("7d", mean=1.0), snapshot_row("1d", mean=3.0)]
