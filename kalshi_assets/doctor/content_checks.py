@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.doctor.check import Check, failure, ok, skipped, warning
 from kalshi_assets.doctor.disk_checks import megabytes
-from kalshi_assets.doctor.lake_checks import REFILL
+from kalshi_assets.doctor.lake_checks import refill
 from kalshi_assets.errors import StoreError, StoreUnreachable
 from kalshi_assets.stages.evidence import OUTPUTS, STAGES, data_hashes
-from kalshi_assets.store.inspection import FileFault, file_faults
+from kalshi_assets.store.inspection import NOT_THERE, OTHER_SIZE, FileFault, file_faults
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.past_versions import taken_out
 from kalshi_assets.store.repairing import REFILLED
@@ -102,7 +102,7 @@ def judge_content(files: int, faults: Sequence[FileFault]) -> list[Check]:
     """
     if not files:
         return [skipped(CONTENT, "There is no data file to read.")]
-    inside = [f for f in faults if not f.words.startswith(("is not there", "has another size"))]
+    inside = [f for f in faults if not f.words.startswith((NOT_THERE, OTHER_SIZE))]
     whole = ok(CONTENT, f"{files - len(faults):,} of {files:,} data files were read to the end and are whole.")
     by_table: dict[str, list[FileFault]] = defaultdict(list)
     for fault in inside:
@@ -134,7 +134,11 @@ def stale_dates(lake: Lake) -> tuple[list[StaleDate], int]:
     for stage in STAGES:
         hashes = _readable_hashes(seen, stage, sorted(filed[stage]))
         compared += len(hashes)
-        stale += [_stale(seen, stage, day) for day, text in hashes.items() if text not in filed[stage][day]]
+        days = [day for day, text in hashes.items() if text not in filed[stage][day]]
+        if days:
+            # A whole log each.
+            emptied = {table: taken_out(seen, table) for table in OUTPUTS[stage]}
+            stale += [_stale(seen, stage, day, emptied) for day in days]
     return stale, compared
 
 
@@ -156,7 +160,11 @@ def judge_evidence(dates: int, stale: Sequence[StaleDate]) -> list[Check]:
 
 def _damage(table: str, faults: Sequence[FileFault]) -> Check:
     more = f" ({len(faults) - 1} more files of this table are damaged)" if len(faults) > 1 else ""
-    advice = REFILL if table in REFILLED else f"Restore that file from a copy: no run makes the rows of {table} again."
+    advice = (
+        refill([table])
+        if table in REFILLED
+        else f"Restore that file from a copy: no run makes the rows of {table} again."
+    )
     return failure(f"lake.{table}.content", f"The data file {faults[0].file.path} {faults[0].words}{more}.", advice)
 
 
@@ -178,7 +186,9 @@ def _unseen(stage: str, stale: Sequence[StaleDate]) -> Check:
     return failure(
         name,
         f"What {stage} holds of {first.day}{more} is not what its gates saw: {files}.",
-        REFILL if mendable else "Restore these files from a copy; no run makes all of their rows again.",
+        refill(OUTPUTS[stage])
+        if mendable
+        else "Restore these files from a copy; no run makes all of their rows again.",
     )
 
 
@@ -194,10 +204,9 @@ def _readable_hashes(lake: Lake, stage: str, dates: Sequence[date]) -> dict[date
     return _readable_hashes(lake, stage, dates[:half]) | _readable_hashes(lake, stage, dates[half:])
 
 
-def _stale(lake: Lake, stage: str, day: date) -> StaleDate:
+def _stale(lake: Lake, stage: str, day: date, emptied: Mapping[str, Collection[date]]) -> StaleDate:
     files: dict[str, tuple[str, ...]] = {}
     for table in OUTPUTS[stage]:
         position = TABLES[table].partition_by.index("event_date")
         files[table] = tuple(sorted(f.path for f in lake.files(table) if f.partition[position] == day))
-    emptied = tuple(t for t in files if taken_out(lake, t, day))
-    return StaleDate(stage, day, files, emptied)
+    return StaleDate(stage, day, files, tuple(t for t in files if day in emptied[t]))

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow.fs as pafs
 
 from kalshi_assets.core.tables import TABLES
 from kalshi_assets.doctor.check import Check, failure, failure_of, ok, skipped, warning
 from kalshi_assets.doctor.disk_checks import megabytes
 from kalshi_assets.errors import StoreError
+from kalshi_assets.store.inspection import NOT_THERE, OTHER_SIZE, absent_files
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.locks import LOCK_NAME
-from kalshi_assets.store.repairing import REFILLED
+from kalshi_assets.store.repairing import REFILLED, SERVED, SERVED_NOW
 from kalshi_assets.store.snapshots import newest_snapshot
 
 # What they hold was decided once, and no run makes it again.
 _LEDGERS = frozenset({"trials", "verdicts"})
-REFILL = "Take it out with `kalshi-assets doctor --repair`, then run its date again; a copy of the file does as well."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,16 @@ class LockState:
     alive: bool
 
 
+def refill(tables: Collection[str]) -> str:
+    """What to do about a file of tables that a run fills again."""
+    if SERVED.isdisjoint(tables):
+        return "Take it out with `kalshi-assets doctor --repair`, then run its date again; a copy of the file does too."
+    return (
+        "Restore it from a copy. Without one, take it out with `kalshi-assets doctor --repair` and run its date again: "
+        f"that {SERVED_NOW}."
+    )
+
+
 def check_tables(lake: Lake) -> list[Check]:
     """Every table's newest version."""
     return judge_tables([survey_table(lake, name) for name in TABLES])
@@ -93,17 +101,15 @@ def survey_table(lake: Lake, name: str) -> TableSurvey:
         files, version = lake.files(name), lake.version(name)
     except StoreError as error:
         return TableSurvey(name, error=error)
-    # One listing, because a bucket answers as slowly for a single file.
-    there = lake.filesystem.get_file_info(pafs.FileSelector(name, recursive=True, allow_not_found=True))
-    sizes = {info.path: info.size for info in there if info.type == pafs.FileType.File}
+    absent = absent_files(lake, name)
     return TableSurvey(
         name,
         version=version,
         files=len(files),
         rows=sum(f.records or 0 for f in files),
         size=sum(f.size for f in files),
-        missing=tuple(f.path for f in files if f.path not in sizes),
-        altered=tuple(f.path for f in files if sizes.get(f.path, f.size) != f.size),
+        missing=tuple(f.file.path for f in absent if f.words == NOT_THERE),
+        altered=tuple(f.file.path for f in absent if f.words != NOT_THERE),
     )
 
 
@@ -185,12 +191,12 @@ def _damage(survey: TableSurvey) -> Check | None:
     name = f"lake.{survey.name}"
     if survey.error is not None:
         return failure_of(name, survey.error)
-    lost = [*(f"{p} is not there" for p in survey.missing), *(f"{p} has another size" for p in survey.altered)]
+    lost = [*(f"{p} {NOT_THERE}" for p in survey.missing), *(f"{p} {OTHER_SIZE}" for p in survey.altered)]
     if not lost:
         return None
     more = f" (and {len(lost) - 1} more of {survey.files} files)" if len(lost) > 1 else ""
     if survey.name in REFILLED:
-        return failure(name, f"The data file {lost[0]}{more}.", REFILL)
+        return failure(name, f"The data file {lost[0]}{more}.", refill([survey.name]))
     # Tables that rows are merged into are read before they are written, so a run cannot mend those.
     ladder = (
         f"Run the same dates again; if that is refused, restore lake/{survey.name} from a copy, or remove that folder"

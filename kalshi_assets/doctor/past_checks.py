@@ -70,6 +70,10 @@ def judge_past(faults: Sequence[SnapshotFault]) -> Check:
             f"{found}{more}. A verdict rests on it.",
             f"Restore lake/{first.table} from a copy to verify that verdict again; runs do not need it.",
         )
+    if first.by_log:
+        return warning(
+            PAST, f"{found}{more}.", f"Restore lake/{first.table}/_delta_log from a copy if versions of before matter."
+        )
     return warning(PAST, f"{found}{more}.", "Restore it from a copy, or let `kalshi-assets doctor --repair` forget it.")
 
 

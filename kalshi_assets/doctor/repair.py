@@ -1,7 +1,8 @@
-"""Mends what the checks of the lake find, as far as nothing is lost by it; how is ``store.repairing``'s.
+"""Mends what the checks of the lake find; how, and what is left alone, is ``store.repairing``'s.
 
 In this order, because each step needs the one before: logs, the stage that broke off, damaged
-files, records of past states, strays. Whatever is left, the next examination names.
+files, records of past states, strays. A log that stays damaged is the end of it, since nothing that
+rests on it can be judged. Whatever is left, the next examination names.
 """
 
 from __future__ import annotations
@@ -60,24 +61,34 @@ def repair(settings: Settings, progress: Progress) -> list[Deed]:
         return []
     with hold_home(settings.home):
         lake = open_lake(settings, to_write=True)
-        deeds = _mend_journal(settings.ingest / FILE_NAME)
-        return deeds + repair_lake(lake, progress)
+        return repair_lake(lake, progress, journal=settings.ingest / FILE_NAME)
 
 
-def repair_lake(lake: Lake, progress: Progress) -> list[Deed]:
+def repair_lake(lake: Lake, progress: Progress, *, journal: Path | None = None) -> list[Deed]:
     """Mend a lake; what cannot be mended is a deed that was refused.
 
+    Args:
+        lake: the lake.
+        progress: told how many bytes of how many were read.
+        journal: the home's journal of downloads, if it is to be mended, too.
+
     Raises:
-        HomeInUse: a stage is at work.
+        HomeInUse: a stage is at work; nothing was done.
     """
     deeds: list[Deed] = []
     with exclusive(lake, patience_s=_PATIENCE_S):
+        # A stage that Dagster's UI started holds no home, and may be reading its journal.
+        deeds += [] if journal is None else _mend_journal(journal)
         # The records first: which entries of other logs count is theirs to say.
         deeds += _attempted(lambda: mend_log(lake, FOLDER))
         recorded = _recorded(lake)
         for name in TABLES:
             known = None if recorded is None else recorded.get(name, -1)
             deeds += _attempted(partial(mend_log, lake, name, known))
+    if any(not deed.done for deed in deeds):
+        # By a log that lacks an entry, whole files look superfluous and whole states lost.
+        left = "Until its logs are restored no file of the lake is taken out and no lake snapshot forgotten: repair "
+        return [*deeds, Deed(False, f"{left}again then.")]
     return deeds + _attempted(partial(_mend_content, lake, progress))
 
 

@@ -121,6 +121,8 @@ def _actions(lake: Lake, path: str) -> list[tuple[str, str]]:
         raise StoreError(
             f"The log entry {path} cannot be read, so nothing of its table is removed: {error}."
         ) from error
+    if not lines:
+        raise StoreError(f"The log entry {path} is empty, so nothing of its table is removed.")
     return [(kind, line[kind]["path"]) for kind in ("remove", "add") for line in lines if kind in line]
 
 

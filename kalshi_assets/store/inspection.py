@@ -25,6 +25,8 @@ from kalshi_assets.store.files import DataFile, Partition, opened, rows_in
 from kalshi_assets.store.lake import Lake
 from kalshi_assets.store.workers import WORKERS
 
+NOT_THERE, OTHER_SIZE = "is not there", "has another size"
+
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
@@ -51,9 +53,9 @@ def absent_files(lake: Lake, name: str) -> list[FileFault]:
     # One listing, because a bucket answers as slowly for a single file.
     there = lake.filesystem.get_file_info(pafs.FileSelector(name, recursive=True, allow_not_found=True))
     sizes = {info.path: info.size for info in there if info.type == pafs.FileType.File}
-    faults = [FileFault(name, f, "is not there") for f in files if f.path not in sizes]
+    faults = [FileFault(name, f, NOT_THERE) for f in files if f.path not in sizes]
     return faults + [
-        FileFault(name, f, f"has another size ({sizes[f.path]:,} bytes, not {f.size:,})")
+        FileFault(name, f, f"{OTHER_SIZE} ({sizes[f.path]:,} bytes, not {f.size:,})")
         for f in files
         if sizes.get(f.path, f.size) != f.size
     ]

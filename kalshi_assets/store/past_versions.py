@@ -6,6 +6,8 @@ Only logs, records and listings are read. What is removed, and when, is decided 
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +27,8 @@ from kalshi_assets.store.snapshots import all_snapshots
 
 # What the ``run_id`` of a repair's commits begins with.
 REPAIR = "repair-"
+_EVENT_DATE = re.compile(r"/event_date=(\d{4}-\d{2}-\d{2})/")
+_DAMAGED_LOG = "and its log is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class SnapshotFault:
         words: why that version cannot be read.
         newest: whether it is what readers see.
         for_verdicts: whether a verdict rests on it.
+        by_log: whether it is the table's log that is damaged, so that a copy of the log makes it whole.
     """
 
     snapshot: LakeSnapshot
@@ -46,6 +51,7 @@ class SnapshotFault:
     words: str
     newest: bool
     for_verdicts: bool
+    by_log: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ def snapshot_faults(lake: Lake) -> list[SnapshotFault]:
             words = lost[name, version]
             if words is not None:
                 kept = snapshot.snapshot_id in lasting
-                faults.append(SnapshotFault(snapshot, name, version, words, snapshot is held[-1], kept))
+                by_log = words == _DAMAGED_LOG
+                faults.append(SnapshotFault(snapshot, name, version, words, snapshot is held[-1], kept, by_log))
                 break
     return faults
 
@@ -107,7 +114,8 @@ def _past(lake: Lake, name: str) -> _Past:
     log = LogFiles(lake, name)
     if log.newest < 0:
         return _Past(-1, {} if not there else None, there)
-    if any(f.blocks for f in log.faults):
+    # An entry that a checkpoint sums up may name files that only past versions have.
+    if any(f.blocks or f.kind in ("entry", "gap") for f in log.faults):
         return _Past(log.newest, None, there)
     try:
         delta = DeltaTable(lake.tables.address(name), storage_options=lake.tables.options)
@@ -123,23 +131,23 @@ def _lost(past: _Past, version: int) -> str | None:
     if version > past.newest:
         return "of which its log has no entry" if past.newest < 0 else f"and its log ends at {past.newest}"
     if past.lives is None:
-        return "and its log is damaged"
+        return _DAMAGED_LOG
     for path, spans in sorted(past.lives.items()):
         if path not in past.there and any(a <= version and (b is None or version < b) for a, b in spans):
             return f"whose data file {path} is not there"
     return None
 
 
-def taken_out(lake: Lake, name: str, day: date) -> bool:
-    """Whether a repair took rows of an event date out of a table and none have come back to their partition."""
+def taken_out(lake: Lake, name: str) -> set[date]:
+    """The event dates of which a repair took rows out of a table and none have come back to their partition."""
     lives = _past(lake, name).lives or {}
     entries = LogFiles(lake, name)
     filled = {path.rpartition("/")[0] for path, spans in lives.items() if spans and spans[-1][1] is None}
-    ends = {
-        end
-        for path, spans in lives.items()
-        if f"/event_date={day}/" in path and path.rpartition("/")[0] not in filled
-        for _, end in spans[-1:]
-        if end is not None
-    }
-    return any((entries.run_of(version) or "").startswith(REPAIR) for version in ends)
+    ends: dict[int, set[date]] = defaultdict(set)
+    for path, spans in lives.items():
+        end = spans[-1][1] if spans else None
+        day = _EVENT_DATE.search(path)
+        if end is not None and day is not None and path.rpartition("/")[0] not in filled:
+            ends[end].add(date.fromisoformat(day.group(1)))
+    repairs = [days for end, days in ends.items() if (entries.run_of(end) or "").startswith(REPAIR)]
+    return {day for days in repairs for day in days}

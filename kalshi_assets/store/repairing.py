@@ -1,12 +1,14 @@
-"""Mending what can be mended without losing anything: logs, damaged partitions, strays, records of past states.
+"""Mending what can be mended: logs, damaged partitions, strays, records of past states.
 
 A log's file is removed only where all that it said stands elsewhere in the log. A damaged data
-file is taken out of its table, so that the next run fills the gap; the file itself stays.
+file is taken out of its table, so that the next run fills the gap; the file itself stays until
+``maintain`` removes it. What no run makes again, and what a copy of a log would bring back, is left alone.
 Finding the damages belongs to ``log_files``, ``inspection`` and ``past_versions``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,13 +31,20 @@ from kalshi_assets.store.snapshots import forget_snapshots, newest_snapshot, rec
 from kalshi_assets.store.transactions import LEDGERS
 
 # Whole partitions of these are written by every run over their dates, from what the exchange serves or from
-# tables that are not among these. All others hold what was decided or received once.
+# other tables. All others hold what was decided or received once.
 REFILLED = frozenset(
     {
-        "contract_specs", "quotes", "trades", "rejected_rows", "distributions", "distribution_rungs", "feature_panel",
-        "labels", "folds",
+        "contract_specs", "quotes", "trades", "rejected_rows", "distributions", "distribution_rungs",
+        "trade_distributions", "feature_panel", "labels", "asset_responses", "folds", "forecast_errors",
+        "forecast_scores",
     }
 )  # fmt: skip
+# Of these a run adds to what the lake holds; of what a damaged file held it has only what is served now.
+SERVED = frozenset({"quotes", "trades"})
+SERVED_NOW = (
+    "fills it with what the exchange says now, dated as first seen, and rows that the exchange no longer serves "
+    "(books, deleted contracts) are gone"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +116,12 @@ def drop_damaged(lake: Lake, faults: Sequence[FileFault], run_id: str) -> list[D
             ]
             continue
         _remove(lake, name, [f.file for f in found], run_id)
-        deeds += [
-            Deed(True, f"{f.file.path} {f.words}: taken out of {name}; run its date again to fill it.") for f in found
-        ]
+        again = (
+            f"a run over its date {SERVED_NOW}: restoring the lake from a copy is better."
+            if name in SERVED
+            else "run its date again to fill it."
+        )
+        deeds += [Deed(True, f"{f.file.path} {f.words}: taken out of {name}; {again}") for f in found]
     return deeds
 
 
@@ -122,14 +134,25 @@ def record_repair(lake: Lake, run_id: str) -> None:
 
 
 def forget_damaged(lake: Lake, run_id: str) -> list[Deed]:
-    """Forget the records of past states that cannot be read any more, but for those that a verdict rests on."""
-    faults = [f for f in snapshot_faults(lake) if not f.newest]
-    gone = [f for f in faults if not f.for_verdicts]
+    """Forget the records of past states that nothing makes readable again, but for those that a verdict rests on.
+
+    A record of a table whose log is damaged stays: it keeps ``maintain`` from the files that a copy of the log names.
+    """
+    faults = [f for f in snapshot_faults(lake) if not f.newest and not f.for_verdicts]
+    gone = [f for f in faults if not f.by_log]
     if gone:
         forget_snapshots(lake, [f.snapshot.snapshot_id for f in gone], run_id)
+    kept = Counter(f.table for f in faults if f.by_log)
     return [
         Deed(True, f"The lake snapshot {f.snapshot.snapshot_id[:8]} names {f.table} {f.version}, {f.words}: forgotten.")
         for f in gone
+    ] + [
+        Deed(
+            False,
+            f"The log of {table}, by which {n} earlier lake snapshots are read, is damaged: restore "
+            f"lake/{table}/_delta_log from a copy; none of them is forgotten.",
+        )
+        for table, n in kept.items()
     ]
 
 
@@ -176,6 +199,10 @@ def refusal(name: str) -> str:
     if name in REFILLED:
         return (
             f"Restore lake/{name} from a copy; without one, move that folder away and run all dates again "
-            "(verdicts of before can then no longer be verified)."
+            f"(verdicts of before can then no longer be verified{_what_is_lost(name)})."
         )
     return f"Restore lake/{name} from a copy: no run makes its rows again as they were."
+
+
+def _what_is_lost(name: str) -> str:
+    return f"; a run {SERVED_NOW}" if name in SERVED else ""

@@ -104,7 +104,7 @@ class ObjectNote:
             HomeInUse: a stage of another home may be at work.
             StoreUnreachable: the bucket gives no answer.
         """
-        self._look()
+        self._held, self._seen = _fetch(self._bucket, self._root)
         found = read_note(self._held)
         if found is None or found.home == self.home:
             return found
@@ -148,18 +148,17 @@ class ObjectNote:
         self._expect(self._held)
 
     def _expect(self, text: bytes) -> None:
-        self._look()
-        if self._held == text:
+        held, seen = _fetch(self._bucket, self._root)
+        if held == text:
+            self._held, self._seen = held, seen
             return
-        other = read_note(self._held)
+        # What is known of another's note is not kept: whoever lost the turn could put it away with that.
+        other = read_note(held)
         who = f"run {other.run_id[:8]}" if other else "another run"
         raise HomeInUse(
             f"The lake {self._root} was taken over by {who} of another home while this run was at work: "
             "let one home at a time write, and run this again."
         )
-
-    def _look(self) -> None:
-        self._held, self._seen = _fetch(self._bucket, self._root)
 
 
 def _fetch(bucket: S3Store, root: str) -> tuple[bytes, dict[str, Any]]:

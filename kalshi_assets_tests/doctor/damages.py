@@ -80,12 +80,13 @@ def build_home(home: Path) -> None:
         db.commit()
 
 
-def fill(lake: Lake, n: int) -> None:
-    """One stage: quotes of one date."""
+def fill(lake: Lake, n: int, **rows_of_others: int) -> None:
+    """One stage: quotes of one date, and so many of other series."""
     one, run = DAYS[n], f"run{n}"
     with transaction(lake, run):
         rows = table("quotes", [quote(one, m, bid=f"0.{30 + m}") for m in range(ROWS)])
-        lake.replace("quotes", rows, scope=Scope([one]), run_id=run)
+        others = [quote(one, m, series=name) for name, count in rows_of_others.items() for m in range(count)]
+        lake.replace("quotes", pa.concat_tables([rows, table("quotes", others)]), scope=Scope([one]), run_id=run)
         passed = [GateResult(check, one, passed=True, n_rows=ROWS, detail="") for check in GATES["quotes"]]
         record_evidence(lake, "quotes", passed, run_id=run, hashes=data_hashes(lake, "quotes", [one]))
         snapshot(lake, "quotes", run)
@@ -212,6 +213,12 @@ def entry_garbled(home: Path) -> Planted:
     path = entry(home, 2)
     path.write_bytes(path.read_bytes()[:-40])
     return Planted("lake.quotes.log", f"quotes/_delta_log/{2:020d}.json cannot be read")
+
+
+def entry_of_no_action(home: Path) -> Planted:
+    """Whole JSON that is no action: delta-rs reads on, and the table lacks a date."""
+    entry(home, 2).write_text('{"odd":{}}\n')
+    return Planted("lake.quotes.log", f"quotes/_delta_log/{2:020d}.json holds what is no action of a log")
 
 
 def entry_missing(home: Path) -> Planted:
@@ -389,6 +396,7 @@ REFUSED: tuple[Callable[[Path], Planted], ...] = (
     ledger_flipped,
     entry_emptied,
     entry_garbled,
+    entry_of_no_action,
     entry_missing,
     checkpoint_garbled_without_entries,
     record_altered,

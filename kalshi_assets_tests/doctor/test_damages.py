@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kalshi_assets.console import RunProgress
+from kalshi_assets.defs.backfill import run_backfill
 from kalshi_assets.doctor.check import Check, exit_code, guarded
 from kalshi_assets.doctor.journal_checks import check_journal
 from kalshi_assets.doctor.lake_examination import LAKE_CHECKS, examine_lake
 from kalshi_assets.doctor.repair import repair
 from kalshi_assets.doctor.run_storage_checks import check_run_storage
-from kalshi_assets.errors import StoreError
+from kalshi_assets.errors import HomeInUse, StoreError
 from kalshi_assets.settings import Settings
-from kalshi_assets.store.lake import Lake
+from kalshi_assets.stages.evidence import OUTPUTS
+from kalshi_assets.store.lake import Commit, Lake
+from kalshi_assets.store.maintenance import maintain
+from kalshi_assets.store.repairing import REFILLED as TABLES_FILLED
 from kalshi_assets.store.repairing import Deed
+from kalshi_assets.store.transactions import transaction
 from kalshi_assets_tests.doctor import damages
 from kalshi_assets_tests.doctor.damages import DAYS, LEFT, MENDED, REFILLED, REFUSED, Planted, build_home, fill
 
@@ -139,6 +147,22 @@ def test_what_only_a_copy_mends_is_refused_and_left_as_it_is(home: Path, damage:
     assert exit_code(examined(home)) == 1
 
 
+def test_what_looks_stale_by_a_log_that_lacks_an_entry_is_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a date has one series as it was and another as it is, which no gate ever saw together."""
+    monkeypatch.setattr(damages, "ROWS", damages.ROWS + 1)
+    fill(Lake(home / "lake"), 0, KXB=1)
+    fill(Lake(home / "lake"), 0, KXB=2)
+    damages.entry(home, 5).write_text('{"odd":{}}\n')
+    assert "lake.quotes.evidence" in {c.name for c in troubles(examined(home))}
+    before = fingerprint(home)
+    deeds = mend(home)
+    assert not any(d.done for d in deeds), deeds
+    assert "no file of the lake is taken out" in deeds[-1].words
+    assert fingerprint(home) == before
+
+
 def test_a_copy_of_the_file_heals_what_was_refused(home: Path, whole: Path) -> None:
     damages.entry_emptied(home)
     shutil.copy(damages.entry(whole, 2), damages.entry(home, 2))
@@ -155,12 +179,82 @@ def test_no_reader_takes_an_emptied_entry_for_one_that_changed_nothing(home: Pat
     assert lake.at({"quotes": 1}).event_dates("quotes") == DAYS[:1]
 
 
-def test_an_emptied_entry_below_a_checkpoint_is_a_warning(home: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [damages.entry_emptied, damages.entry_garbled, damages.entry_of_no_action, damages.entry_missing],
+    ids=lambda d: d.__name__,
+)
+def test_a_damaged_entry_below_a_checkpoint_is_a_warning_and_costs_nothing(home: Path, damage: Damage) -> None:
+    """Only a copy of it says which files belong to past versions, so all files and all records stay."""
     damages.summed_up(home, 3)
-    damages.entry_emptied(home)
+    damage(home)
     found = {c.name: c for c in examined(home)}
     assert found["lake.quotes.log"].state == "warning"
-    assert Lake(home / "lake").event_dates("quotes") == DAYS
+    assert "lake/quotes/_delta_log from a copy" in (found["lake.past"].advice or "")
+    before = fingerprint(home)
+    (deed,) = mend(home)
+    assert not deed.done
+    assert "restore lake/quotes/_delta_log from a copy" in deed.words
+    assert fingerprint(home) == before
+    assert Lake(home / "lake").read("quotes").num_rows == len(DAYS) * damages.ROWS
+
+
+def test_upkeep_removes_nothing_by_a_log_with_an_emptied_entry(home: Path) -> None:
+    damages.summed_up(home, 3)
+    damages.entry_emptied(home)
+    files = set((home / "lake" / "quotes").rglob("*.parquet"))
+    with pytest.raises(StoreError, match=r"00002\.json is empty, so nothing of its table is removed"):
+        maintain(Lake(home / "lake"), now=datetime.now(UTC) + timedelta(days=400))
+    assert files <= set((home / "lake" / "quotes").rglob("*.parquet"))
+
+
+def test_the_journal_of_a_stage_at_work_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damages.journal_garbled(home)
+    monkeypatch.setattr("kalshi_assets.doctor.repair._PATIENCE_S", 0.0)
+    journal = home / "ingest" / "downloads.sqlite"
+    with transaction(Lake(home / "lake"), "at work"):
+        with pytest.raises(HomeInUse):
+            mend(home)
+        assert journal.exists()
+    (deed,) = mend(home)
+    assert deed.done
+    assert not journal.exists()
+
+
+def test_what_a_run_does_not_bring_back_is_said(home: Path) -> None:
+    damages.file_removed(home)
+    found = {c.name: c for c in examined(home)}
+    deed = mend(home)[0]
+    for words in (found["lake.quotes"].advice or "", deed.words):
+        assert "what the exchange says now, dated as first seen" in words
+        assert "no longer serves (books, deleted contracts) are gone" in words
+    assert "from a copy is better" in deed.words
+
+
+# What runs write whole, but out of what these tables themselves hold or what was decided once.
+HELD = {"contracts", "events", "predictions"}
+
+
+def test_what_a_run_writes_whole_is_filled_again_or_named_here(
+    ka_filled, archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KALSHI_ASSETS_HOME", "DAGSTER_HOME", "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # A run sets some of them: none is left behind.
+        monkeypatch.delenv(name)
+    written: set[str] = set()
+    replace = Lake.replace
+
+    def noted(lake: Lake, name: str, *args: Any, **more: Any) -> Commit:
+        written.add(name)
+        return replace(lake, name, *args, **more)
+
+    monkeypatch.setattr(Lake, "replace", noted)
+    settings = Settings.from_environment({}, home=ka_filled.home, source=f"archive:{archive}")
+    day = Lake(settings.lake).event_dates("quotes")[-1]
+    assert run_backfill(settings, dates=(day, day), progress=RunProgress(())).exit_code == 0
+    assert written == TABLES_FILLED | HELD
+    added = {table for tables in OUTPUTS.values() for table in tables} - written
+    assert added == {"verdicts"}
 
 
 def test_entries_that_another_engine_removed_are_not_missed(home: Path) -> None:
@@ -194,13 +288,23 @@ def test_the_content_of_an_absent_home_is_not_made(tmp_path: Path) -> None:
 
 def test_a_repaired_home_holds_after_a_plain_run_what_it_held_before(ka_filled, archive) -> None:
     lake = Lake(ka_filled.home / "lake")
-    tables = ("quotes", "distributions", "distribution_rungs", "feature_panel", "labels", "gate_evidence")
+    tables = (
+        "quotes", "distributions", "distribution_rungs", "feature_panel", "labels", "gate_evidence",
+        "trade_distributions", "forecast_errors", "forecast_scores",
+    )  # fmt: skip
     before = {name: lake.content_hash(name) for name in tables}
     source = ("--source", f"archive:{archive}")
     flipped = max((ka_filled.home / "lake" / "quotes").rglob("*.parquet"), key=lambda p: p.stat().st_size)
     dated = next(part for part in flipped.parts if part.startswith("event_date="))
     lost = min((ka_filled.home / "lake" / "distributions" / dated).rglob("*.parquet"))
     lost.unlink()
+    # Beside what the gates look at; the scores of a series lie under its last date.
+    others = [
+        min((ka_filled.home / "lake" / name).rglob(f"{under}/**/*.parquet"))
+        for name, under in (("trade_distributions", dated), ("forecast_errors", dated), ("forecast_scores", "."))
+    ]
+    for path in others:
+        path.unlink()
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 4
     flipped.write_bytes(data)
@@ -214,6 +318,7 @@ def test_a_repaired_home_holds_after_a_plain_run_what_it_held_before(ka_filled, 
     assert done.returncode == 0, done.stdout
     assert {line.partition(":")[0] for line in done.stderr.strip().splitlines()} == {"mended"}
     assert f"{lost.name} is not there: taken out of distributions" in done.stderr
+    assert all(path.name in done.stderr for path in others)
     day = dated.partition("=")[2]
     assert ka_filled("run", "--dates", f"{day}:{day}", *source).returncode == 0
     assert {name: Lake(lake.root).content_hash(name) for name in tables} == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -203,6 +204,36 @@ def test_a_stage_that_was_taken_for_dead_publishes_nothing(server: BucketServer)
     with pytest.raises(HomeInUse, match="taken over by another run of another home"):
         slow_stage()
     assert seen(other) == held(other) == (3, 2)
+
+
+@pytest.mark.parametrize("ends", ["at its record", "by a failure"])
+def test_a_stage_that_was_taken_for_dead_leaves_the_note_of_who_took_over(server: BucketServer, ends: str) -> None:
+    address = server.new_address()
+    lake, other, third = (server.lake(address, home=home) for home in ("slow", "other", "third"))
+    run_stage(lake, "a", 2)
+    notes: list[bytes] = []
+
+    def slow_stage(takes_over: ExitStack) -> None:
+        with transaction(lake, "slow"):
+            write(lake, "slow", 7)
+            takes_over.enter_context(transaction(other, "c", now=later))
+            write(other, "c", 3)
+            notes.append(server.content(address, LOCK_NAME))
+            if ends == "by a failure":
+                raise ValueError(ends)
+            snap(lake, run_id="slow")
+
+    with ExitStack() as takes_over:
+        with pytest.raises(HomeInUse, match="taken over by run c of another home"):
+            slow_stage(takes_over)
+        assert [server.content(address, LOCK_NAME)] == notes
+        with pytest.raises(HomeInUse, match="written by run c of another home"):
+            run_stage(third, "d", 4)
+        assert seen(third) == (2, 1)
+        assert held(other) == (3, 2)
+        snap(other, run_id="c")
+    assert seen(third) == held(third) == (3, 2)
+    assert server.content(address, LOCK_NAME) == b""
 
 
 def test_of_two_homes_that_find_a_dead_note_one_takes_it(server: BucketServer) -> None:
