@@ -3,76 +3,136 @@
 Belongs here: the planted columns, computed from the same changed inputs as the
 pipeline under test. Which perturbation must catch which canary, and what
 follows when it does not, belong to ``core.leak_probes``.
+
+A row counts with a 64-bit hash of all its cells, and the hashes of the rows that
+a canary reads are summed modulo 2**64. Each cell enters by a step that can be
+undone, so rows that differ in one cell never share a hash; whatever rows come, go
+or say something else, two sums agree with a chance of 1 in 2**64. No probe misses
+by bad luck: a canary that is not caught means that nothing was changed.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from kalshi_assets.core.columns import Bools, Ints, Reals, codes, reals, times
+from kalshi_assets.core.columns import (
+    MISSING_TIME,
+    Bools,
+    Ints,
+    codes,
+    days,
+    integers,
+    reals,
+    times,
+    vocabulary,
+)
 from kalshi_assets.core.leak_perturbations import EVENT, KNOWN_AT, Cut, Inputs
-from kalshi_assets.core.leak_values import value_columns
 
-Canary = Callable[[Inputs, Cut], Reals]
+Hashes = npt.NDArray[np.uint64]
+Canary = Callable[[Inputs, Cut], Hashes]
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_ROUNDS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
+_LAST_SHIFT = np.uint64(31)
 
 
-def tomorrows_outcome(inputs: Inputs, cut: Cut) -> Reals:
+def tomorrows_outcome(inputs: Inputs, cut: Cut) -> Hashes:
     """What each event's rows say that are not known yet at its as-of time, shape (n_events,)."""
-    return _total(inputs, cut, lambda table, at: times(table[KNOWN_AT]) > at)
+
+    def later(table: pa.Table, at: Ints) -> Bools:
+        known_at = times(table[KNOWN_AT])
+        return np.asarray((known_at > at) | (known_at == MISSING_TIME), bool)
+
+    return _total(_known(inputs), cut, later)
 
 
-def event_time(inputs: Inputs, cut: Cut) -> Reals:
+def event_time(inputs: Inputs, cut: Cut) -> Hashes:
     """What each event's rows say about times up to its as-of time, whenever they arrived."""
-    return _total(inputs, cut, lambda table, at: times(table["ts"]) <= at if "ts" in table.column_names else at < at)
+    timed = {name: table for name, table in _known(inputs).items() if "ts" in table.column_names}
+    return _total(timed, cut, lambda table, at: np.asarray(times(table["ts"]) <= at, bool))
 
 
-def row_order(inputs: Inputs, cut: Cut) -> Reals:
-    """A number that depends on the order of each event's rows."""
-    found = np.zeros(len(cut.events))
-    for name, table in inputs.items():
-        event, value = _events(table, cut), _values(name, table)
-        weight = np.arange(event.size) + 1.0
-        found += np.bincount(event[event >= 0], (weight * value)[event >= 0], found.size)
+def row_order(inputs: Inputs, cut: Cut) -> Hashes:
+    """A number that depends on the order of each event's rows, and of those that all events share."""
+    found = np.zeros(len(cut.events), np.uint64)
+    for table in inputs.values():
+        placed = _hashes(table) * np.arange(1, table.num_rows + 1).astype(np.uint64)
+        _add(found, placed, _events(table, cut))
     return found
 
 
-def whole_sample(inputs: Inputs, cut: Cut) -> Reals:
+def whole_sample(inputs: Inputs, cut: Cut) -> Hashes:
     """The same for every event: a sum over the rows of all events."""
-    total = sum(float((_values(n, t) + 1.0).sum()) for n, t in inputs.items() if EVENT in t.column_names)
-    return np.full(len(cut.events), total)
-
-
-def _total(inputs: Inputs, cut: Cut, reads: Callable[[pa.Table, Ints], Bools]) -> Reals:
-    """Sum of one plus the value over the rows that the canary reads, by event; a shared row counts for each event."""
-    found = np.zeros(len(cut.events))
-    for name, table in inputs.items():
-        if KNOWN_AT not in table.column_names or not table.num_rows:
-            continue
-        weight = _values(name, table) + 1.0
+    found = np.zeros(len(cut.events), np.uint64)
+    for table in inputs.values():
         if EVENT in table.column_names:
-            event = _events(table, cut)
-            used = (event >= 0) & reads(table, cut.as_of[event])
-            found += np.bincount(event[used], weight[used], found.size)
-        elif cut.moment is not None:
-            found += weight[reads(table, np.full(table.num_rows, cut.moment))].sum()
+            found += _hashes(table).sum()
     return found
 
 
-def _events(table: pa.Table, cut: Cut) -> Ints:
-    return codes(table[EVENT], cut.events) if EVENT in table.column_names else np.full(table.num_rows, -1, np.int64)
+def _known(inputs: Inputs) -> dict[str, pa.Table]:
+    return {name: table for name, table in inputs.items() if KNOWN_AT in table.column_names}
 
 
-def _values(name: str, table: pa.Table) -> Reals:
-    """The first number of each row that a made-up row would change; zero where it is null."""
-    for column in value_columns(name, table):
-        kind = table.schema.field(column).type
-        if pa.types.is_timestamp(kind):
-            return times(table[column]) / 1e6  # seconds, so that a cent beside it still counts
-        if pa.types.is_integer(kind):  # Some are wider than a float is exact; it is no matter which value they give.
-            return np.nan_to_num(reals(table[column].cast(pa.float64(), safe=False)))
-        if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
-            return np.nan_to_num(reals(table[column]))
-    return np.zeros(table.num_rows)
+def _total(inputs: Inputs, cut: Cut, reads: Callable[[pa.Table, Ints], Bools]) -> Hashes:
+    """Sum over the rows that the canary reads, by event; a shared row counts where all events have one as-of time."""
+    found = np.zeros(len(cut.events), np.uint64)
+    for table in inputs.values():
+        event = _events(table, cut)
+        if event is not None:
+            at = cut.as_of[event]
+        elif cut.moment is not None:
+            at = np.full(table.num_rows, cut.moment)
+        else:
+            continue
+        _add(found, _hashes(table) * reads(table, at), event)
+    return found
+
+
+def _add(found: Hashes, hashes: Hashes, event: Ints | None) -> None:
+    """Add each row to its event; to every one where the rows are shared."""
+    if event is None:
+        found += hashes.sum()
+    else:
+        np.add.at(found, event[event >= 0], hashes[event >= 0])
+
+
+def _events(table: pa.Table, cut: Cut) -> Ints | None:
+    return codes(table[EVENT], cut.events) if EVENT in table.column_names else None
+
+
+def _hashes(table: pa.Table) -> Hashes:
+    """A hash of each row, the same wherever the row lies; lists do not enter."""
+    found = np.zeros(table.num_rows, np.uint64)
+    for name in table.column_names:
+        if not pa.types.is_nested(table.schema.field(name).type):
+            found = _mixed(found + _STEP + _cells(table[name]))
+    return found
+
+
+def _cells(column: Any) -> Hashes:
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return times(column).view(np.uint64)
+    if pa.types.is_date(kind):
+        return days(column).view(np.uint64)
+    if pa.types.is_integer(kind):
+        return integers(column, MISSING_TIME).view(np.uint64)
+    if pa.types.is_decimal(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return np.ascontiguousarray(reals(column)).view(np.uint64)
+    words = vocabulary(column)
+    sums = np.array([*(zlib.crc32(word.encode()) for word in words.to_pylist()), 0], np.uint64)
+    return sums[codes(column, words)]
+
+
+def _mixed(values: Hashes) -> Hashes:
+    """Scattered over all 64 bits, one to one (the finaliser of splitmix64)."""
+    for shift, factor in _ROUNDS:
+        values = (values ^ (values >> shift)) * factor
+    return values ^ (values >> _LAST_SHIFT)

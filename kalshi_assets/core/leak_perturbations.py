@@ -31,6 +31,8 @@ AFTER_US = (1, 3_600_000_000)
 _JUST_BEFORE_US = 1
 _DAY_US = 86_400_000_000
 _NEW_CONTRACT = "-INJECTED"
+# When a row was made; any other day in a key (a meeting, a period, a contract month) is what the row is about.
+_WHEN = ("date", "observation_date", "ts")
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,16 @@ def late(inputs: Inputs, cut: Cut, rng: np.random.Generator) -> Perturbed:
 
 def shuffled(inputs: Inputs, cut: Cut, rng: np.random.Generator) -> Perturbed:
     """With the rows of every table in another order."""
-    tables = {n: t.take(pa.array(rng.permutation(t.num_rows))) for n, t in inputs.items()}
+    tables = {n: t.take(pa.array(_one_cycle(t.num_rows, rng))) for n, t in inputs.items()}
     return Perturbed(tables, np.full(len(cut.events), any(t.num_rows > 1 for t in inputs.values())))
+
+
+def _one_cycle(n: int, rng: np.random.Generator) -> Ints:
+    """An order of ``n`` rows in which none keeps its place, so that no draw leaves a small table as it was."""
+    cycle = rng.permutation(n)
+    order = np.empty(n, np.int64)
+    order[cycle] = np.roll(cycle, 1)
+    return order
 
 
 def isolated(inputs: Inputs, cut: Cut, rng: np.random.Generator, *, side: int) -> Perturbed:
@@ -216,10 +226,13 @@ def _newest_known(rows: _Rows) -> Ints:
 
 
 def identity(name: str, table: pa.Table) -> list[str]:
-    """Columns that say what a row is about, apart from when: a table's key without its times and days."""
+    """Columns that say what a row is about, apart from when it was made: a table's key without ``_WHEN``.
+
+    A table that is not the lake's is grouped by its texts.
+    """
     spec = TABLES.get(name)
     key: Sequence[str] = spec.key if spec else [f.name for f in table.schema if pa.types.is_string(f.type)]
-    return [c for c in key if c in table.column_names and not pa.types.is_temporal(table.schema.field(c).type)]
+    return [c for c in key if c in table.column_names and c not in _WHEN]
 
 
 def _of_first_contract(rows: _Rows, index: Ints) -> Ints:
@@ -234,16 +247,17 @@ def _of_first_contract(rows: _Rows, index: Ints) -> Ints:
 def _known_later(rows: _Rows, index: Ints, rng: np.random.Generator, after: int, *, about: int | None = 0) -> pa.Table:
     """Made-up rows like those at ``index``, known ``after`` microseconds past their cut.
 
-    They describe the moment ``about`` microseconds from when they became known (0) or from the cut (negative), or,
-    where ``about`` is None, what their originals describe.
+    They are about the same thing, and were made at the moment ``about`` microseconds from when they became known (0)
+    or from the cut (negative), or, where ``about`` is None, when their originals were.
     """
+    same = ("event_date", "release_time", *identity(rows.name, rows.table))
     made = made_up(rows.name, rows.table.take(pa.array(index)), rng)
     known_at = rows.cut[index] + after
     moment = known_at if about == 0 else rows.cut[index] + (about or 0)
     for place, field in enumerate(made.schema):
         if field.name == KNOWN_AT:
             made = made.set_column(place, field, time_column(known_at).cast(field.type))
-        elif about is None or field.name in ("event_date", "release_time"):
+        elif about is None or field.name in same:
             continue
         elif field.name == "ts":
             made = made.set_column(place, field, time_column(moment).cast(field.type))

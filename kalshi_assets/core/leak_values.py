@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import reals
+from kalshi_assets.core.columns import integers, reals
 from kalshi_assets.core.tables import TABLES
 
 _CENTS = 100
@@ -49,7 +49,7 @@ def made_up(name: str, table: pa.Table, rng: np.random.Generator) -> pa.Table:
 
     Prices and probabilities are whole cents within (0, 1), counts go far beyond any real one, other
     numbers lie up to ten times outside the column's range, an announced time moves by a day or so, texts change
-    places. A null gets a value.
+    places. A null gets a value, and no number is drawn that was there: a row with a number in it is another one.
     """
     for column in value_columns(name, table):
         place = table.schema.get_field_index(column)
@@ -62,15 +62,23 @@ def _drawn(field: pa.Field, column: Any, n: int, rng: np.random.Generator) -> An
     kind = field.type
     if pa.types.is_decimal(kind) or field.name.endswith(("_usd", "_prob")):
         is_price = kind.precision - kind.scale < 3 if pa.types.is_decimal(kind) else True
-        drawn = rng.integers(1, _CENTS, n) / _CENTS if is_price else rng.integers(1, _MOST_CONTRACTS, n).astype(float)
-        return pa.array(drawn).cast(kind)
+        if is_price:
+            cents = rng.integers(1, _CENTS, n)
+            # The next cent, and after 99 the first; what was no whole cent is another price anyway.
+            cents = np.where(np.rint(reals(column) * _CENTS) == cents, cents % (_CENTS - 1) + 1, cents)
+            return pa.array(cents / _CENTS).cast(kind)
+        counts = rng.integers(1, _MOST_CONTRACTS, n).astype(float)
+        return pa.array(counts + (counts == reals(column))).cast(kind)
     if pa.types.is_floating(kind):
         widest = np.nanmax(np.abs(reals(column)), initial=1.0, where=np.isfinite(reals(column)))
-        return pa.array(rng.uniform(-10.0, 10.0, n) * widest).cast(kind)
+        drawn = rng.uniform(-10.0, 10.0, n) * widest
+        return pa.array(np.where(drawn == reals(column), drawn + widest, drawn)).cast(kind)
     if pa.types.is_boolean(kind):
-        return pa.array(rng.integers(0, 2, n).astype(bool))
+        was = reals(column)
+        return pa.array(np.where(np.isnan(was), rng.integers(0, 2, n), was == 0.0).astype(bool))
     if pa.types.is_integer(kind):
-        return pa.array(rng.integers(-_LAST_INTEGERS, _LAST_INTEGERS, n)).cast(kind)
+        whole = rng.integers(-_LAST_INTEGERS, _LAST_INTEGERS, n)
+        return pa.array(whole + (whole == integers(column, _LAST_INTEGERS + 1))).cast(kind)
     if pa.types.is_timestamp(kind):
         apart = rng.choice([-1, 1], n) * rng.integers(_DAY_S // 2, _DAY_S * 3 // 2, n)
         return pc.add(column, pa.array(apart).cast(pa.duration("s"))).cast(kind)

@@ -8,7 +8,7 @@ from kalshi_assets_tests.leaks.market import (
     honest_panel,
     panel_pipeline,
 )
-from kalshi_assets_tests.leaks.mutants import EIGHT, JOINS, MIXED
+from kalshi_assets_tests.leaks.mutants import EIGHT, JOINS, MIXED, PUBLISHED
 
 PROBES = (*FUTURE, *ORDER)
 
@@ -20,10 +20,12 @@ def matrix(seed: int = 5) -> None:
     stages = (("distributions", honest_distributions, distributions_pipeline), ("panel", honest_panel, panel_pipeline))
     for stage, honest, pipeline in stages:
         joins = {name: mutation for name, (mutation, seen_in) in JOINS.items() if stage in seen_in}
-        for name, mutation in {"none": lambda build: build, **EIGHT, **MIXED, **joins}.items():
-            tallies = probe(pipeline(market, mutation(honest())), seed=seed).tallies
+        cases = [(market, {"none": lambda build: build, **EIGHT, **MIXED, **joins})]
+        cases += [(Market(published=True), PUBLISHED)] if stage == "panel" else []
+        for where, name, mutation in [(at, *leak) for at, leaks in cases for leak in leaks.items()]:
+            tallies = probe(pipeline(where, mutation(honest())), seed=seed).tallies
             cells = [f"{len(tallies[p].found)}/{tallies[p].probes}" for p in PROBES]
-            print(f"| {stage} | {name} | " + " | ".join(cells) + " |")
+            print(f"| {stage} | {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

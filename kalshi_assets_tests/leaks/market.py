@@ -43,9 +43,14 @@ def _cents(value: float) -> Decimal:
 
 
 class Market:
-    """Inputs and grid of some monthly events; every third is a rate decision, the others are prints."""
+    """Inputs and grid of some monthly events; every third is a rate decision, the others are prints.
 
-    def __init__(self, seed: int = 0, n_events: int = 5, first: date = date(2023, 3, 14)) -> None:
+    Where probabilities of the decisions are ``published``, the futures curve is not asked.
+    """
+
+    def __init__(
+        self, seed: int = 0, n_events: int = 5, first: date = date(2023, 3, 14), *, published: bool = False
+    ) -> None:
         self._rng = np.random.default_rng(seed)
         releases = [
             datetime(first.year + (first.month + i - 1) // 12, (first.month + i - 1) % 12 + 1, 10 + i % 5, 12, 30,
@@ -83,7 +88,7 @@ class Market:
             "asset_prices": self._prices(releases[0], releases[-1]),
             "option_surfaces": self._surfaces(releases[0], releases[-1]),
             "fed_funds_futures": self._curves(releases[0], releases[-1]),
-            "fomc_probabilities": rows_of("fomc_probabilities", []),
+            "fomc_probabilities": rows_of("fomc_probabilities", self._published(releases) if published else []),
             "consensus": rows_of("consensus", forecasts),
         }
         self.grid = snapshot_grid(self.events, horizons=HORIZONS, daily_grid=False)
@@ -200,6 +205,21 @@ class Market:
                 known = {"ts": at, "known_at": at + timedelta(hours=12)}
                 rows.append({"contract_month": month, "date": day, "price": price, **known})
         return rows_of("fed_funds_futures", rows)
+
+    def _published(self, releases: list[datetime]) -> list[dict[str, Any]]:
+        """Probabilities of two targets at each decision, of every day before it and the day after."""
+        rows = []
+        for release in releases[2::3]:
+            for ahead in range(25, -2, -1):
+                day = release - timedelta(days=ahead)
+                raised = round(float(self._rng.uniform(0.2, 0.8)), 3)
+                for target, p in ((3625, 1 - raised), (3875, raised)):
+                    rows.append(
+                        {"meeting_date": release.date(), "date": day.date(), "target_tenths_bp": target,
+                         "target_mid_pct": target / 1000, "probability": p, "ts": day.replace(hour=7),
+                         "known_at": day.replace(hour=20)}
+                    )  # fmt: skip
+        return rows
 
 
 def honest_panel() -> Build:

@@ -6,13 +6,14 @@ under which the leaks are known. Catching them is the tests' business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kalshi_assets.core.columns import codes, integers, micro_usd, reals, time_column, times, vocabulary
+from kalshi_assets.core.columns import codes, days, integers, micro_usd, reals, time_column, times, vocabulary
 from kalshi_assets.core.leak_perturbations import Inputs
 from kalshi_assets.core.leak_sample import Build, Outputs
 
@@ -218,6 +219,25 @@ def _newest_period(events: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=events.schema)
 
 
+def _any_consensus(inputs: Inputs, rows: pa.Table) -> np.ndarray:
+    """The mean of every consensus about the period that the event was first known to stand for."""
+    first = {r["event_ticker"]: r["period"] for r in reversed(inputs["events"].sort_by("known_at").to_pylist())}
+    said: dict[tuple[object, object], list[float]] = {}
+    for row in inputs["consensus"].to_pylist():
+        said.setdefault((row["series_ticker"], row["period"]), []).append(row["consensus"])
+    keys = zip(rows["series_ticker"].to_pylist(), rows["event_ticker"].to_pylist(), strict=True)
+    return np.array([math.fsum(v) / len(v) if (v := said.get((s, first[e]))) else 0.0 for s, e in keys])
+
+
+def _any_probability(inputs: Inputs, rows: pa.Table) -> np.ndarray:
+    """The mean target of every probability of the meeting."""
+    table = inputs["fomc_probabilities"]
+    meeting, mass = days(table["meeting_date"]), reals(table["probability"])
+    mean = reals(table["target_mid_pct"]) * mass
+    mine = [np.flatnonzero(meeting == day) for day in days(rows["event_date"]).tolist()]
+    return np.array([math.fsum(mean[m]) / math.fsum(mass[m]) if m.size else 0.0 for m in mine])
+
+
 def _ever_traded(build: Build) -> Build:
     def leaking(inputs: Inputs, snapshots: pa.Table) -> Outputs:
         outputs = dict(build(inputs, snapshots))
@@ -257,5 +277,11 @@ JOINS: dict[str, tuple[Mutation, tuple[str, ...]]] = {
     "close before the close": (_on("asset_prices", _by_its_day), PANEL),
     "option surface by its day": (_on("option_surfaces", _by_its_day), PANEL),
     "futures curve by its day": (_on("fed_funds_futures", _by_its_day), PANEL),
+    "consensus whenever known": (_added(_any_consensus), PANEL),
     "newest consensus": (_on("consensus", newest_from_the_start("series_ticker", "period")), PANEL),
 }  # fmt: skip
+# On what only a market with published probabilities has.
+PUBLISHED: dict[str, Mutation] = {
+    "probabilities whenever known": _added(_any_probability),
+    "probabilities by their day": _on("fomc_probabilities", _by_its_day),
+}

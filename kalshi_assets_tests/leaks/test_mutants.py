@@ -23,10 +23,11 @@ from kalshi_assets_tests.leaks.market import (
     honest_panel,
     panel_pipeline,
 )
-from kalshi_assets_tests.leaks.mutants import EIGHT, JOINS, MIXED, newest_from_the_start
+from kalshi_assets_tests.leaks.mutants import EIGHT, JOINS, MIXED, PUBLISHED, newest_from_the_start
 
 HONEST = {"distributions": (honest_distributions, distributions_pipeline), "panel": (honest_panel, panel_pipeline)}
 SMALL = Budget(events=4, moments=1, lead=1)
+SMALL_SHARED = Budget(events=3, moments=3, lead=1)
 LONG_SEEDS, SHORT_SEEDS = range(200), range(12)
 
 
@@ -77,6 +78,18 @@ def test_a_leak_in_any_join_fails_the_gate_of_the_future(market, leak, stage):
     assert "it uses the future" in said[FUTURE_BLIND] or "asks when things happened" in said[FUTURE_BLIND]
 
 
+@pytest.mark.parametrize("leak", ["consensus whenever known", *PUBLISHED])
+def test_rows_added_to_a_reference_are_about_what_the_panel_asks_it(leak):
+    """A forecast of a period and the odds of a meeting are found among made-up rows, whatever day these are of."""
+    mutation = PUBLISHED[leak] if leak in PUBLISHED else JOINS[leak][0]
+    market = Market(n_events=3, published=True)
+    # On the day of the meeting a row that is about today would be about the meeting by chance.
+    market.grid = snapshot_grid(market.events, horizons={"7d": 604_800, "1d": 86_400}, daily_grid=False)
+    tallies = probe(panel_pipeline(market, mutation(honest_panel())), seed=5, budget=SMALL_SHARED).tallies
+    assert tallies["injected"].found
+    assert tallies["late"].found
+
+
 @pytest.mark.parametrize("stage", HONEST)
 def test_a_grid_that_is_laid_by_what_is_known_now_is_found_out(stage):
     """The grid itself is made once and not built again: its rows are laid anew beside those that were stored."""
@@ -113,7 +126,7 @@ def test_the_matrix_has_the_shape_that_the_theory_gives(probings):
 
 
 def clean(seed: int) -> None:
-    market = Market(seed, n_events=1 + seed % 3)
+    market = Market(seed, n_events=1 + seed % 3, published=seed % 2 == 1)
     for make in (distributions_pipeline, panel_pipeline):
         probing = probe(make(market), seed=seed)
         wrong = [r for r in leak_results(probing, dates_of(market), code="test") if not r.passed]
@@ -211,6 +224,30 @@ def test_what_a_function_raises_on_rows_of_the_future_is_a_leak(market):
 
     said = failed_gates(market, panel_pipeline(market, touchy))
     assert "RuntimeError: an unknown contract" in said[FUTURE_BLIND]
+
+
+def every_event(build):
+    """A function of a user's that gives rows of whatever events are in its inputs."""
+
+    def made(inputs, snapshots):
+        rows = build(inputs, snapshots)["distributions"]
+        mine = set(snapshots["event_ticker"].to_pylist())
+        others = sorted(set(inputs["quotes"]["event_ticker"].to_pylist()) - mine)
+        place = rows.schema.get_field_index("event_ticker")
+        like = rows.slice(0, 1)
+        more = [like.set_column(place, rows.schema.field(place), pa.array([e])) for e in others]
+        return {"distributions": pa.concat_tables([rows, *(more if like.num_rows else [])])}
+
+    return made
+
+
+def test_rows_of_events_that_were_not_asked_about_are_left_out():
+    market = Market(n_events=3)
+    probing = probe(distributions_pipeline(market, every_event(honest_distributions())), seed=5)
+    assert probing.tallies["isolated"].probes > 0
+    assert said_of(market, probing) == {}
+    leaking = every_event(MIXED["ffill from the event before"](honest_distributions()))
+    assert ORDER_INDEPENDENT in failed_gates(market, distributions_pipeline(market, leaking))
 
 
 def test_the_budget_bounds_the_sample(market):
