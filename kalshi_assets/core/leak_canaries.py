@@ -4,8 +4,8 @@ Belongs here: the planted columns, computed from the same changed inputs as the
 pipeline under test. Which perturbation must catch which canary, and what
 follows when it does not, belong to ``core.leak_probes``.
 
-A row counts with a 64-bit hash of all its cells, and the hashes of the rows that
-a canary reads are summed modulo 2**64. Each cell enters by a step that can be
+A row counts with a 64-bit hash of its key and of all its numbers and times, and the
+hashes of the rows that a canary reads are summed modulo 2**64. Each cell enters by a step that can be
 undone, so rows that differ in one cell never share a hash; whatever rows come, go
 or say something else, two sums agree with a chance of 1 in 2**64. No probe misses
 by bad luck: a canary that is not caught means that nothing was changed.
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_assets.core.columns import (
     MISSING_TIME,
@@ -30,9 +31,9 @@ from kalshi_assets.core.columns import (
     integers,
     reals,
     times,
-    vocabulary,
 )
 from kalshi_assets.core.leak_perturbations import EVENT, KNOWN_AT, Cut, Inputs
+from kalshi_assets.core.tables import TABLES
 
 Hashes = npt.NDArray[np.uint64]
 Canary = Callable[[Inputs, Cut], Hashes]
@@ -61,8 +62,8 @@ def event_time(inputs: Inputs, cut: Cut) -> Hashes:
 def row_order(inputs: Inputs, cut: Cut) -> Hashes:
     """A number that depends on the order of each event's rows, and of those that all events share."""
     found = np.zeros(len(cut.events), np.uint64)
-    for table in inputs.values():
-        placed = _hashes(table) * np.arange(1, table.num_rows + 1).astype(np.uint64)
+    for name, table in inputs.items():
+        placed = _hashes(name, table) * np.arange(1, table.num_rows + 1).astype(np.uint64)
         _add(found, placed, _events(table, cut))
     return found
 
@@ -70,9 +71,9 @@ def row_order(inputs: Inputs, cut: Cut) -> Hashes:
 def whole_sample(inputs: Inputs, cut: Cut) -> Hashes:
     """The same for every event: a sum over the rows of all events."""
     found = np.zeros(len(cut.events), np.uint64)
-    for table in inputs.values():
+    for name, table in inputs.items():
         if EVENT in table.column_names:
-            found += _hashes(table).sum()
+            found += _hashes(name, table).sum()
     return found
 
 
@@ -83,7 +84,7 @@ def _known(inputs: Inputs) -> dict[str, pa.Table]:
 def _total(inputs: Inputs, cut: Cut, reads: Callable[[pa.Table, Ints], Bools]) -> Hashes:
     """Sum over the rows that the canary reads, by event; a shared row counts where all events have one as-of time."""
     found = np.zeros(len(cut.events), np.uint64)
-    for table in inputs.values():
+    for name, table in inputs.items():
         event = _events(table, cut)
         if event is not None:
             at = cut.as_of[event]
@@ -91,7 +92,8 @@ def _total(inputs: Inputs, cut: Cut, reads: Callable[[pa.Table, Ints], Bools]) -
             at = np.full(table.num_rows, cut.moment)
         else:
             continue
-        _add(found, _hashes(table) * reads(table, at), event)
+        read = reads(table, at)
+        _add(found, _hashes(name, table.filter(pa.array(read))), event if event is None else event[read])
     return found
 
 
@@ -107,12 +109,14 @@ def _events(table: pa.Table, cut: Cut) -> Ints | None:
     return codes(table[EVENT], cut.events) if EVENT in table.column_names else None
 
 
-def _hashes(table: pa.Table) -> Hashes:
-    """A hash of each row, the same wherever the row lies; lists do not enter."""
+def _hashes(name: str, table: pa.Table) -> Hashes:
+    """A hash of each row, wherever it lies; lists, and texts that are no key of their table, do not enter."""
     found = np.zeros(table.num_rows, np.uint64)
-    for name in table.column_names:
-        if not pa.types.is_nested(table.schema.field(name).type):
-            found = _mixed(found + _STEP + _cells(table[name]))
+    keys = TABLES[name].key if name in TABLES else table.column_names
+    for field in table.schema:
+        text = pa.types.is_string(field.type)
+        if not pa.types.is_nested(field.type) and (not text or field.name in keys):
+            found = _mixed(found + _STEP + _cells(table[field.name]))
     return found
 
 
@@ -126,9 +130,10 @@ def _cells(column: Any) -> Hashes:
         return integers(column, MISSING_TIME).view(np.uint64)
     if pa.types.is_decimal(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return np.ascontiguousarray(reals(column)).view(np.uint64)
-    words = vocabulary(column)
-    sums = np.array([*(zlib.crc32(word.encode()) for word in words.to_pylist()), 0], np.uint64)
-    return sums[codes(column, words)]
+    encoded = pa.chunked_array(column).combine_chunks().dictionary_encode()
+    sums = np.array([*(zlib.crc32(word.encode()) for word in encoded.dictionary.to_pylist()), 0], np.uint64)
+    places: Ints = np.asarray(pc.fill_null(encoded.indices, len(sums) - 1))
+    return sums[places]
 
 
 def _mixed(values: Hashes) -> Hashes:
