@@ -5,9 +5,11 @@ from contextlib import closing
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from kalshi_assets.defs.instance import drop_half_created, open_instance
 from kalshi_assets.settings import Settings
+from kalshi_assets.store.disk import NoRoom
 
 DATES = dg.DynamicPartitionsDefinition(name="event_date")
 KEYS = ["2024-01-11", "2024-02-13", "2024-03-12"]
@@ -69,6 +71,20 @@ def test_an_error_inside_a_batch_stores_nothing_of_it(instance):
     assert instance.get_latest_materialization_event(key) is None
     instance.report_runless_asset_event(dg.AssetMaterialization(key))
     assert instance.get_latest_materialization_event(key) is not None
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_event_without_room_is_a_full_disk_and_no_dagster_error(instance, monkeypatch, batched):
+    """Dagster prints what it catches and goes on; ``NoRoom`` is nothing that it catches."""
+    result = run(instance, KEYS[0], KEYS[1])
+    log, event = instance.event_log_storage, instance.all_logs(result.run_id)[0]
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SqliteEventLogStorage, "store_event", full)
+    with pytest.raises(NoRoom):
+        log.store_event_batch([event]) if batched else log.store_event(event)
 
 
 def test_all_state_is_under_the_home(instance, tmp_path):
